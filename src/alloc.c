@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: MIT */
+#include "alloc.h"
+
+#include "boot.h"
+#include "failure.h"
+#include "large/large.h"
+#include "os/conf.h"
+#include "os/fatal.h"
+#include "os/lifeboat.h"
+#include "os/os.h"
+#include "small/bin.h"
+#include "small/pageheap.h"
+#include "small/slab.h"
+#include "small/transfer.h"
+#include "thread/thread.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+
+/* Debug builds prove the heap at each so many misses: a proof takes as long as the heap is large. */
+enum { MISSES_A_PROOF = 4096 };
+
+static void prove_now_and_then(void)
+{
+	static _Atomic unsigned misses;
+	if (atomic_fetch_add_explicit(&misses, 1, memory_order_relaxed) % MISSES_A_PROOF == 0) {
+		vm_bins_check();
+		vm_pageheap_check();
+	}
+}
+
+/*
+ * Above this size calloc and realloc take a run of their own rather than a slot: a run may be known
+ * to be zero, and may grow where it lies.
+ */
+#define SLOT_MOST (32 * KIB)
+
+/* So many misses of a cache between two looks at the clock: a small program never takes one. */
+enum { MISSES_A_LOOK = 8 };
+
+/* The work that comes due with time; cheap where none is. */
+static void tick(struct tcache *cache)
+{
+	if (VM_DEBUG)
+		prove_now_and_then();
+	if (cache && ++cache->misses % MISSES_A_LOOK)
+		return;
+	uint64_t now_ms = vm_os_now_ms();
+	if (cache)
+		vm_tcache_collect(cache, now_ms);
+	vm_lifeboat_tick(now_ms);
+	vm_transfer_tick(now_ms);
+	vm_pageheap_tick(now_ms);
+	vm_large_tick(now_ms);
+}
+
+static void *out_of_memory(size_t size)
+{
+	vm_failure_note(size);
+	errno = ENOMEM;
+	return NULL;
+}
+
+/* Small ------------------------------------------------------------------------------------- */
+
+static void *alloc_small(unsigned class)
+{
+	struct tcache *cache = vm_thread_cache_to_alloc();
+	void *block = NULL;
+	if (!cache)
+		vm_bin_fill(class, 0, &block, 1);
+	else if (!tcache_pop(cache, class, &block))
+		block = vm_tcache_refill_pop(cache, class);
+	tick(cache);
+	return block;
+}
+
+static void free_small(unsigned class, void *block)
+{
+	struct tcache *cache = vm_thread_cache_to_free();
+	if (!cache)
+		vm_bin_flush(class, &block, 1);
+	else if (!tcache_push(cache, class, block))
+		vm_tcache_flush_push(cache, class, block);
+	tick(cache);
+}
+
+bool vm_alloc_trim(size_t pad)
+{
+	if (!vm_boot())
+		return false;
+	struct tcache *cache = vm_thread_cache_to_free();
+	if (cache)
+		vm_tcache_trim(cache);
+	vm_transfer_trim();
+	vm_bins_trim();
+	bool given_back = vm_pageheap_trim(pad);
+	given_back |= vm_large_trim() > 0;
+	return given_back;
+}
+
+/* Page runs and mapped blocks --------------------------------------------------------------- */
+
+static void *alloc_run(size_t size, size_t alignment, bool *zeroed)
+{
+	struct run *run = vm_run_alloc(max_size(pages_of(size), 1),
+				       max_size(alignment >> PAGE_SHIFT, 1), zeroed);
+	return run ? (void *)run->start : NULL;
+}
+
+/* Each kind stands in for the other where the kernel or the budget of maps refuses it. */
+static void *alloc_pages(size_t size, size_t alignment, bool *zeroed)
+{
+	bool large = max_size(size, alignment) >= vm_options.mmap_threshold;
+	void *block = large ? vm_large_alloc(max_size(size, 1), alignment, zeroed)
+			    : alloc_run(size, alignment, zeroed);
+	if (!block)
+		block = large ? alloc_run(size, alignment, zeroed)
+			      : vm_large_alloc(max_size(size, 1), alignment, zeroed);
+	if (!block)
+		block = vm_large_alloc_at_any_price(max_size(size, 1), alignment, zeroed);
+	tick(NULL);
+	return block;
+}
+
+/* The USED run that starts at an address of a region. Anything else ends the process. */
+static struct run *used_run(const struct region *region, const void *block, const char *function)
+{
+	uintptr_t address = (uintptr_t)block;
+	struct run *run = region->run_of[region_page(region, address)];
+	if (LIKELY(run && run->state == RUN_USED && run->start == address))
+		return run;
+	run = vm_run_holding(region, address);
+	vm_misuse(!run || run->state == RUN_FREE ? MISUSE_FREED : MISUSE_INTERIOR, function, block);
+}
+
+/* What the kernel refused may be had from what is free in other forms: in caches, in slabs, in runs
+ * too short. False: there is too little of it to try again. */
+static bool make_room(size_t size)
+{
+	return size <= vm_pageheap_bytes() && vm_alloc_trim(0);
+}
+
+static void *alloc_pages_or_trim(size_t size, size_t alignment, bool *zeroed)
+{
+	if (!vm_boot())
+		return out_of_memory(size);
+	void *block = alloc_pages(size, alignment, zeroed);
+	if (!block && make_room(size))
+		block = alloc_pages(size, alignment, zeroed);
+	return block ? block : out_of_memory(size);
+}
+
+/* Any class, by the kind of block ------------------------------------------------------------ */
+
+static void *alloc_any(size_t size)
+{
+	void *block = NULL;
+	if (size <= SMALL_MOST && size < vm_options.mmap_threshold)
+		block = alloc_small(class_of_size(size));
+	bool zeroed;
+	return block || size <= SLOT_MOST ? block : alloc_pages(size, 1, &zeroed);
+}
+
+void *vm_malloc_miss(size_t size)
+{
+	if (size > PTRDIFF_MAX || !vm_boot())
+		return out_of_memory(size);
+	void *block = alloc_any(size);
+	if (!block && make_room(size))
+		block = alloc_any(size);
+	if (!block)
+		return out_of_memory(size);
+	if (VM_DEBUG)
+		vm_debug_allocated(block, size);
+	return block;
+}
+
+static void free_any(void *block)
+{
+	const struct region *region = region_of(block);
+	if (region) {
+		unsigned class = region->class_of[region_page(region, (uintptr_t)block)];
+		if (class) {
+			free_small(class, block);
+			return;
+		}
+		vm_run_free(used_run(region, block, "free"));
+	} else if (!vm_large_free(block)) {
+		vm_misuse(vm_large_classify(block), "free", block);
+	}
+	tick(NULL);
+}
+
+/* A small block of another region than the first: a hit but for the longer look-up. */
+static bool free_to_cache(void *block)
+{
+	const struct region *region = region_of(block);
+	return region &&
+	       tcache_push(vm_tcache, region->class_of[region_page(region, (uintptr_t)block)], block);
+}
+
+void vm_free_miss(void *block)
+{
+	if (!block || free_to_cache(block))
+		return;
+	int saved = errno;
+	free_any(block);
+	errno = saved;
+}
+
+/* Without the lock of the bin: the bit of a block that the caller owns does not change meanwhile. */
+static void prove_taken(const struct run *slab, const void *block, const char *function)
+{
+	enum slot_state state = slab_slot_state(slab, block);
+	if (UNLIKELY(state != SLOT_TAKEN))
+		vm_misuse(state == SLOT_FREE ? MISUSE_FREED : MISUSE_INTERIOR, function, block);
+}
+
+/* Only up to SLOT_MOST: in larger blocks the patterns would touch pages that the program did not. */
+void vm_debug_allocated(void *block, size_t size)
+{
+	if (size <= SLOT_MOST)
+		memset(block, 0xAA, size);
+}
+
+void vm_debug_freed(void *block)
+{
+	const struct region *region = region_of(block);
+	if (!region)
+		return;
+	size_t page = region_page(region, (uintptr_t)block);
+	unsigned class = region->class_of[page];
+	if (!class)
+		return;
+	prove_taken(region->run_of[page], block, "free");
+	if (vm_classes[class].bytes <= SLOT_MOST)
+		memset(block, 0x55, vm_classes[class].bytes);
+}
+
+size_t vm_alloc_usable_size(const void *block, const char *function)
+{
+	const struct region *region = region_of(block);
+	if (!region) {
+		size_t bytes = vm_large_usable_size(block);
+		if (!bytes)
+			vm_misuse(vm_large_classify(block), function, block);
+		return bytes;
+	}
+	size_t page = region_page(region, (uintptr_t)block);
+	unsigned class = region->class_of[page];
+	if (!class)
+		return (size_t)used_run(region, block, function)->pages << PAGE_SHIFT;
+	prove_taken(region->run_of[page], block, function);
+	return vm_classes[class].bytes;
+}
+
+void *vm_alloc_zeroed(size_t count, size_t size)
+{
+	size_t bytes;
+	if (__builtin_mul_overflow(count, size, &bytes) || bytes > PTRDIFF_MAX)
+		return out_of_memory(SIZE_MAX);
+	bool zeroed = false;
+	void *block;
+	if (bytes <= SLOT_MOST)
+		block = alloc_malloc(bytes);
+	else
+		block = alloc_pages_or_trim(bytes, 1, &zeroed);
+	if (!block)
+		return NULL;
+	return zeroed ? block : memset(block, 0, bytes);
+}
+
+/* The least class whose slots are all aligned: slabs begin at a page, so its size must be a
+ * multiple. CLASS_NONE: there is none. */
+static unsigned aligned_class(size_t alignment, size_t size)
+{
+	if (alignment > PAGE_BYTES || size > SMALL_MOST)
+		return CLASS_NONE;
+	unsigned class = class_of_size(max_size(size, alignment));
+	while (class < CLASS_COUNT && vm_classes[class].bytes % alignment)
+		class ++;
+	return class < CLASS_COUNT ? class : CLASS_NONE;
+}
+
+void *vm_alloc_aligned(size_t alignment, size_t size)
+{
+	if (size > PTRDIFF_MAX || alignment > PTRDIFF_MAX)
+		return out_of_memory(max_size(size, alignment));
+	unsigned class = aligned_class(alignment, size);
+	if (class)
+		return alloc_malloc(vm_classes[class].bytes);
+	bool zeroed;
+	return alloc_pages_or_trim(size, alignment, &zeroed);
+}
+
+/* Realloc ----------------------------------------------------------------------------------- */
+
+/* The run that a block of a region has to itself, a slab of one slot made a USED one; or NULL. */
+static struct run *own_run(const struct region *region, const void *block)
+{
+	size_t page = region_page(region, (uintptr_t)block);
+	unsigned class = region->class_of[page];
+	if (!class)
+		return used_run(region, block, "realloc");
+	if (vm_classes[class].slots > 1)
+		return NULL;
+	struct run *slab = region->run_of[page];
+	vm_bin_disown(slab);
+	vm_run_from_slab(slab);
+	return slab;
+}
+
+/* A block of any kind in place, to fewer pages: what it has behind them goes back. */
+static void shrink(void *block, size_t size, size_t usable)
+{
+	if (pages_of(size) >= pages_of(usable))
+		return;
+	const struct region *region = region_of(block);
+	struct run *run = region ? own_run(region, block) : NULL;
+	if (run)
+		vm_run_resize(run, pages_of(size));
+	else if (!region)
+		vm_large_resize(block, size);
+}
+
+/* In place, or by the kernel moving its pages; NULL: neither does. */
+static void *grow(void *block, size_t size)
+{
+	const struct region *region = region_of(block);
+	if (!region)
+		return vm_large_resize(block, size) ? block : vm_large_move(block, size);
+	struct run *run = own_run(region, block);
+	return run && vm_run_resize(run, pages_of(size)) ? block : NULL;
+}
+
+void *vm_alloc_resize(void *block, size_t size)
+{
+	if (!block)
+		return alloc_malloc(size);
+	if (!size) {
+		alloc_free(block);
+		return NULL;
+	}
+	size_t usable = vm_alloc_usable_size(block, "realloc");
+	if (size <= usable) {
+		shrink(block, size, usable);
+		return block;
+	}
+	if (size > PTRDIFF_MAX)
+		return out_of_memory(size);
+	void *grown = grow(block, size);
+	if (grown)
+		return grown;
+	bool zeroed;
+	grown = size <= SLOT_MOST ? alloc_malloc(size) : alloc_pages_or_trim(size, 1, &zeroed);
+	if (!grown)
+		return NULL;
+	memcpy(grown, block, usable);
+	alloc_free(block);
+	return grown;
+}

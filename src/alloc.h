@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * alloc.h - the hit paths of malloc and free, and all behind them that knows both small and large.
+ *
+ * A malloc hit: size to class, pop a pointer. A free hit: address to page, page to class, push. Both
+ * take no lock, make no atomic access, touch no block and count nothing; the exact number of their
+ * instructions is checked by scripts/check-hotpath. Whatever else there is to do rides on a miss,
+ * and a miss is one tail call.
+ */
+#ifndef VM_ALLOC_H
+#define VM_ALLOC_H
+
+#include "small/region.h"
+#include "thread/tcache.h"
+
+/* malloc and free where the cache does not do; they start the allocator if need be. */
+NOINLINE void *vm_malloc_miss(size_t size);
+NOINLINE void vm_free_miss(void *block);
+
+/* Debug builds: marks what is not yet written, proves and marks what is freed. */
+void vm_debug_allocated(void *block, size_t size);
+void vm_debug_freed(void *block);
+
+static ALWAYS_INLINE inline void *alloc_malloc(size_t size)
+{
+	size_t class = CLASS_NONE;
+	if (LIKELY(size <= SMALL_LOOKUP))
+		class = class_looked_up(size);
+	else if (size <= SMALL_MOST)
+		class = class_computed(size);
+	void *block;
+	if (UNLIKELY(!tcache_pop(vm_tcache, class, &block)))
+		return vm_malloc_miss(size);
+	if (VM_DEBUG)
+		vm_debug_allocated(block, size);
+	return block;
+}
+
+/* One compare sends NULL, large and foreign pointers to the miss. */
+static ALWAYS_INLINE inline void alloc_free(void *block)
+{
+	if (VM_DEBUG)
+		vm_debug_freed(block);
+	uintptr_t offset = (uintptr_t)block - vm_regions[0].base;
+	if (LIKELY(offset < vm_regions[0].bytes) &&
+	    LIKELY(tcache_push(vm_tcache, vm_regions[0].class_of[offset >> PAGE_SHIFT], block)))
+		return;
+	vm_free_miss(block);
+}
+
+/* The others: as the functions of vmalloc.h that are named like them. */
+void *vm_alloc_zeroed(size_t count, size_t size);
+void *vm_alloc_aligned(size_t alignment, size_t size);
+void *vm_alloc_resize(void *block, size_t size);
+
+/* `function` is named in the sentence that ends the process for a pointer that is no block. */
+size_t vm_alloc_usable_size(const void *block, const char *function);
+
+/* Gives back what is free, as vm_malloc_trim. */
+bool vm_alloc_trim(size_t pad);
+
+#endif

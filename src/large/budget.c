@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+#include "large/budget.h"
+
+/* vm.max_map_count where nobody set it. */
+enum { DEFAULT_LIMIT = 65530 };
+
+enum { RESERVE_LEAST = 2000 };
+
+/* The bound moves this far, or a sixteenth of the limit, between two readings. */
+enum { STEP_LEAST = 1000 };
+
+/* A reading takes about 0.2 us a map: with so many maps a ms of waiting for the next one, it takes
+ * about a four-hundredth of the time, and a fall of the count is seen within some seconds. */
+enum { MAPS_A_MS_OF_WAITING = 12 };
+
+static size_t minus(size_t a, size_t b)
+{
+	return a - min_size(a, b);
+}
+
+void vm_budget_begin(struct budget *budget, size_t limit, size_t share_percent, size_t reserve)
+{
+	limit = limit ? limit : DEFAULT_LIMIT;
+	reserve = reserve ? reserve : max_size(limit / 10, RESERVE_LEAST);
+	size_t of_all = limit - min_size(reserve, limit / 2);
+	size_t by_count = minus(of_all, minus(budget->count, budget->own));
+	size_t share = limit / 100 * share_percent + limit % 100 * share_percent / 100;
+
+	budget->limit = limit;
+	budget->by_count = by_count < share;
+	/* Below the share, because ranges on their way to the kernel are not in the bound. */
+	budget->tight_from = min_size(by_count, share - share / 16);
+	budget->normal_below = min_size(minus(by_count, limit / 32), share - share / 4);
+}
+
+static uint64_t next_reading(size_t maps, uint64_t now_ms)
+{
+	return now_ms + 1 + maps / MAPS_A_MS_OF_WAITING;
+}
+
+void vm_budget_enter(struct budget *budget, size_t count, size_t own, uint64_t now_ms)
+{
+	budget->count = count;
+	budget->own = own;
+	budget->next_ms = next_reading(count, now_ms);
+}
+
+bool vm_budget_wants_reading(const struct budget *budget, size_t own)
+{
+	size_t step = max_size(budget->limit / 16, STEP_LEAST);
+	return own >= budget->own + step || own + step <= budget->own ||
+	       (budget->tight && budget->by_count);
+}
+
+bool vm_budget_claim_reading(struct budget *budget, size_t own, bool refused, uint64_t now_ms)
+{
+	if (now_ms < budget->next_ms || !(refused || vm_budget_wants_reading(budget, own)))
+		return false;
+	budget->next_ms = next_reading(max_size(budget->count, own), now_ms);
+	return true;
+}

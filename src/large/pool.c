@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: MIT */
+#include "large/pool.h"
+
+#include "base/check.h"
+#include "large/budget.h"
+#include "meta/meta.h"
+#include "os/conf.h"
+#include "os/lifeboat.h"
+#include "os/lock.h"
+#include "os/os.h"
+
+#include <stdatomic.h>
+
+static struct {
+	struct lock lock;
+	struct mapping mapping;
+	struct vma_model maps;
+	struct budget budget;
+	_Atomic bool tight;        /* budget.tight, to be read without the lock */
+	size_t published;          /* maps.count when `tight` and `read_ms` were set */
+	_Atomic uint64_t due_ms;   /* when the oldest DIRTY range decays; read without the lock */
+	_Atomic uint64_t read_ms;  /* when the count of maps is to be read; read without the lock */
+	_Atomic uint32_t underway; /* operations outside the lock; written under it */
+	uint32_t forks_waiting;
+	uint64_t purges;
+	uint64_t purged_bytes;
+	uint64_t splits_avoided;   /* unmaps not tried because they would have left a hole */
+	uint64_t unmaps_refused;   /* by the kernel */
+	size_t unchecked;          /* debug: visits since the last vm_mapping_check */
+} pool = {
+	.lock = LOCK_INIT(RANK_LARGE),
+	.mapping = {.aging = {&pool.mapping.aging, &pool.mapping.aging}},
+	.due_ms = UINT64_MAX,
+	.read_ms = UINT64_MAX,
+};
+
+struct mapping *vm_pool_enter(void)
+{
+	lock_take(&pool.lock);
+	return &pool.mapping;
+}
+
+const struct mapping *vm_pool_unlocked(void)
+{
+	return &pool.mapping;
+}
+
+/* The check walks the whole table, so it is made once per as many visits as it has ranges. */
+static void check_now_and_then(void)
+{
+	if (pool.unchecked++ < pool.mapping.all.count)
+		return;
+	pool.unchecked = 0;
+	vm_mapping_check(&pool.mapping);
+	vm_vma_check(&pool.maps);
+	if (!atomic_load_explicit(&pool.underway, memory_order_relaxed))
+		vm_assert(pool.maps.bytes == pool.mapping.live_bytes + pool.mapping.dirty.bytes +
+						     pool.mapping.clean.bytes);
+}
+
+struct vma_model *vm_pool_maps(void)
+{
+	return &pool.maps;
+}
+
+bool vm_pool_reserve_segments(size_t segments)
+{
+	while (!vm_vma_reserve(&pool.maps, segments)) {
+		struct segment *segment = vm_meta_alloc(sizeof *segment);
+		if (!segment)
+			return false;
+		vm_vma_feed(&pool.maps, segment);
+	}
+	return true;
+}
+
+bool vm_pool_may_map(void)
+{
+	return !atomic_load_explicit(&pool.tight, memory_order_relaxed);
+}
+
+static bool judge_budget(void)
+{
+	if (UNLIKELY(!pool.budget.limit))
+		vm_budget_begin(&pool.budget, vm_os.map_limit, vm_options.map_share,
+				vm_options.map_reserve);
+	return budget_judge(&pool.budget, pool.maps.count);
+}
+
+static void publish_budget(void)
+{
+	pool.published = pool.maps.count;
+	atomic_store_explicit(&pool.tight, judge_budget(), memory_order_relaxed);
+	bool wants_reading = vm_options.map_count &&
+			     vm_budget_wants_reading(&pool.budget, pool.maps.count);
+	atomic_store_explicit(&pool.read_ms, wants_reading ? pool.budget.next_ms : UINT64_MAX,
+			      memory_order_relaxed);
+}
+
+void vm_pool_leave(void)
+{
+	if (VM_DEBUG)
+		check_now_and_then();
+	const struct range *oldest = vm_mapping_oldest(&pool.mapping);
+	if (UNLIKELY(pool.maps.count != pool.published))
+		publish_budget();
+	atomic_store_explicit(&pool.due_ms,
+			      oldest ? oldest->freed_ms + vm_options.decay_ms : UINT64_MAX,
+			      memory_order_relaxed);
+	lock_release(&pool.lock);
+}
+
+void vm_pool_begin(void)
+{
+	atomic_fetch_add_explicit(&pool.underway, 1, memory_order_relaxed);
+}
+
+void vm_pool_end(void)
+{
+	atomic_fetch_sub_explicit(&pool.underway, 1, memory_order_relaxed);
+	if (UNLIKELY(pool.forks_waiting))
+		vm_os_wake_one(&pool.underway);
+}
+
+/* Reads the count of maps where that is due; the files without the lock. */
+static void read_maps(bool refused, uint64_t now_ms)
+{
+	if (!vm_options.map_count)
+		return;
+	vm_pool_enter();
+	size_t own = pool.maps.count;
+	bool due = vm_budget_claim_reading(&pool.budget, own, refused, now_ms);
+	publish_budget();
+	vm_pool_leave();
+	if (!due)
+		return;
+	size_t limit = vm_os_map_limit();
+	size_t count = vm_os_count_maps();
+	vm_pool_enter();
+	if (count)
+		vm_budget_enter(&pool.budget, count, own, now_ms);
+	vm_budget_begin(&pool.budget, limit ? limit : vm_os.map_limit, vm_options.map_share,
+			vm_options.map_reserve);
+	publish_budget();
+	vm_pool_leave();
+}
+
+void vm_pool_note_refusal(void)
+{
+	read_maps(true, vm_os_now_ms());
+}
+
+void vm_pool_batch_init(struct pool_batch *batch)
+{
+	list_init(&batch->ranges);
+	batch->count = 0;
+}
+
+void vm_pool_batch_add(struct pool_batch *batch, struct range *range)
+{
+	vm_assert(range->state == RANGE_HELD);
+	list_insert_before(&batch->ranges, &range->by_age);
+	batch->count++;
+}
+
+static void hold(struct pool_batch *batch, struct range *range)
+{
+	vm_mapping_hold_widest(&pool.mapping, range);
+	vm_pool_batch_add(batch, range);
+}
+
+/*
+ * What may be kept DIRTY: a fixed amount or a quarter of the live, which may raise the peak of the
+ * program's memory by as much; and up to as much as the live where the program had more than both at
+ * once before, which does not raise it.
+ */
+static size_t dirty_bytes_most(void)
+{
+	size_t live = pool.mapping.live_bytes;
+	size_t below_peak = min_size(live, pool.mapping.live_bytes_most - live);
+	return max_size(vm_options.dirty_bytes, max_size(live / 4, below_peak));
+}
+
+/* Holds what is too old, and the oldest of what is too much. */
+static void collect_due(struct pool_batch *batch, uint64_t now_ms)
+{
+	while (batch->count < POOL_BATCH_MOST) {
+		struct range *oldest = vm_mapping_oldest(&pool.mapping);
+		if (!oldest || (now_ms < oldest->freed_ms + vm_options.decay_ms &&
+				pool.mapping.dirty.bytes <= dirty_bytes_most()))
+			return;
+		hold(batch, oldest);
+	}
+}
+
+void vm_pool_collect(struct pool_batch *batch, struct range *freed, uint64_t now_ms)
+{
+	if (freed->bytes > dirty_bytes_most())
+		hold(batch, freed);
+	collect_due(batch, now_ms);
+}
+
+/* What came of giving back. */
+struct outcome {
+	size_t bytes;   /* that the kernel took: addresses or memory */
+	size_t refused; /* ranges whose addresses it did not take, or was not offered */
+};
+
+/*
+ * Under the lock: whether a range is to be unmapped; then it leaves the model. The record is reserved
+ * for the range to be put back if the kernel refuses, and the other for a split.
+ */
+static bool let_go(const struct range *range)
+{
+	bool splits = vm_vma_splits(&pool.maps, range->start, range->bytes);
+	if (splits && judge_budget()) {
+		pool.splits_avoided += range->has_memory; /* else it was one before */
+		return false;
+	}
+	if (!vm_pool_reserve_segments(1 + splits))
+		return false;
+	vm_vma_unmapped(&pool.maps, range->start, range->bytes);
+	vm_vma_release(&pool.maps, splits);
+	return true;
+}
+
+/*
+ * The fate of one range: unmapped, or, where that would need a map that is not to be had, purged, or,
+ * where it is locked in memory, left as it is to be tried again when it has aged anew.
+ */
+static enum range_state try_to_give_back(const struct range *range)
+{
+	if (range->goes && vm_os_unmap((void *)range->start, range->bytes))
+		return RANGE_HELD;
+	if (!range->has_memory || vm_os_purge((void *)range->start, range->bytes))
+		return RANGE_CLEAN;
+	return RANGE_DIRTY;
+}
+
+static void settle(struct range *range, enum range_state fate, struct outcome *outcome)
+{
+	if (fate == RANGE_HELD || (fate == RANGE_CLEAN && range->has_memory)) {
+		pool.purges++;
+		pool.purged_bytes += range->bytes;
+		outcome->bytes += range->bytes;
+	}
+	if (range->goes) {
+		if (fate != RANGE_HELD)
+			vm_vma_mapped_apart(&pool.maps, range->start, range->bytes);
+		pool.unmaps_refused += fate != RANGE_HELD;
+		vm_vma_release(&pool.maps, 1);
+	}
+	if (fate == RANGE_HELD)
+		vm_mapping_put_record(&pool.mapping, range);
+	else if (fate == RANGE_CLEAN)
+		vm_mapping_add_clean(&pool.mapping, range);
+	else
+		vm_mapping_add_dirty(&pool.mapping, range, vm_os_now_ms());
+	outcome->refused += fate != RANGE_HELD;
+}
+
+static struct outcome leave_and_give_back(struct pool_batch *batch)
+{
+	struct outcome outcome = {0};
+	enum range_state fate[POOL_BATCH_MOST];
+	size_t at = 0;
+	if (!batch->count) {
+		vm_pool_leave();
+		return outcome;
+	}
+	for (struct list *link = batch->ranges.next; link != &batch->ranges; link = link->next) {
+		struct range *range = CONTAINER_OF(link, struct range, by_age);
+		range->goes = let_go(range);
+	}
+	vm_pool_begin();
+	vm_pool_leave();
+
+	for (struct list *link = batch->ranges.next; link != &batch->ranges; link = link->next)
+		fate[at++] = try_to_give_back(CONTAINER_OF(link, struct range, by_age));
+
+	vm_pool_enter();
+	uint64_t unmaps_refused = pool.unmaps_refused;
+	for (at = 0; !list_empty(&batch->ranges); at++) {
+		struct range *range = CONTAINER_OF(batch->ranges.next, struct range, by_age);
+		list_remove(&range->by_age);
+		settle(range, fate[at], &outcome);
+	}
+	batch->count = 0;
+	vm_pool_end();
+	bool refused = pool.unmaps_refused > unmaps_refused;
+	vm_pool_leave();
+	if (UNLIKELY(refused))
+		vm_pool_note_refusal();
+	return outcome;
+}
+
+void vm_pool_leave_and_give_back(struct pool_batch *batch)
+{
+	leave_and_give_back(batch);
+}
+
+static struct outcome give_back_due(uint64_t now_ms)
+{
+	struct pool_batch batch;
+	vm_pool_batch_init(&batch);
+	vm_pool_enter();
+	collect_due(&batch, now_ms);
+	return leave_and_give_back(&batch);
+}
+
+/* Offers the CLEAN ranges from *cursor up to the kernel again and moves the cursor past them. */
+static struct outcome give_back_clean(uintptr_t *cursor)
+{
+	struct pool_batch batch;
+	vm_pool_batch_init(&batch);
+	vm_pool_enter();
+	struct range *range = vm_mapping_clean_from(&pool.mapping, *cursor);
+	while (range && batch.count < POOL_BATCH_MOST) {
+		*cursor = range_end(range);
+		hold(&batch, range);
+		range = vm_mapping_clean_from(&pool.mapping, *cursor);
+	}
+	if (!range)
+		*cursor = UINTPTR_MAX;
+	return leave_and_give_back(&batch);
+}
+
+/* One pass over the CLEAN ranges. Each that goes may make room under the map limit for the next. */
+static struct outcome give_back_all_clean(void)
+{
+	struct outcome sum = {0};
+	for (uintptr_t cursor = 1; cursor != UINTPTR_MAX;) {
+		struct outcome outcome = give_back_clean(&cursor);
+		sum.bytes += outcome.bytes;
+		sum.refused += outcome.refused;
+	}
+	return sum;
+}
+
+size_t vm_pool_trim(void)
+{
+	size_t bytes = 0;
+	struct outcome outcome;
+	while ((outcome = give_back_due(UINT64_MAX)).bytes)
+		bytes += outcome.bytes;
+	do {
+		outcome = give_back_all_clean();
+		bytes += outcome.bytes;
+	} while (outcome.bytes && outcome.refused);
+	return bytes;
+}
+
+void vm_pool_tick(uint64_t now_ms)
+{
+	while (now_ms >= atomic_load_explicit(&pool.due_ms, memory_order_relaxed))
+		if (!give_back_due(now_ms).bytes)
+			break;
+	if (now_ms >= atomic_load_explicit(&pool.read_ms, memory_order_relaxed))
+		read_maps(false, now_ms);
+}
+
+void vm_pool_stats(struct vm_stats *stats)
+{
+	vm_pool_enter();
+	stats->large_live = pool.mapping.live_bytes;
+	stats->large_blocks = pool.mapping.live.count;
+	stats->large_dirty = pool.mapping.dirty.bytes;
+	stats->large_clean = pool.mapping.clean.bytes;
+	stats->purges += pool.purges;
+	stats->purged_bytes += pool.purged_bytes;
+	stats->large_dirty_ranges = pool.mapping.dirty.count;
+	stats->large_clean_ranges = pool.mapping.clean.count;
+	stats->map_tight = judge_budget();
+	stats->map_limit = pool.budget.limit;
+	stats->map_count = pool.budget.count;
+	stats->own_maps = pool.maps.count;
+	stats->splits_avoided = pool.splits_avoided;
+	stats->unmaps_refused = pool.unmaps_refused;
+	stats->lifeboat_held = vm_lifeboat_held();
+	vm_pool_leave();
+}
+
+void vm_pool_lock_for_fork(void)
+{
+	vm_lock_take_for_fork(&pool.lock);
+	uint32_t underway;
+	while ((underway = atomic_load_explicit(&pool.underway, memory_order_relaxed)) != 0) {
+		pool.forks_waiting++;
+		vm_lock_release_after_fork(&pool.lock);
+		vm_os_wait(&pool.underway, underway);
+		vm_lock_take_for_fork(&pool.lock);
+		pool.forks_waiting--;
+	}
+}
+
+void vm_pool_unlock_after_fork(bool child)
+{
+	if (child)
+		vm_vma_forked(&pool.maps);
+	vm_lock_release_after_fork(&pool.lock);
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pool.h - the process's mapping table under its lock, and the way of free ranges back to the kernel.
+ *
+ * No system call that works on memory is made under the lock. A range is HELD, out of the table, from
+ * before such a call until after it, and the call lies between vm_pool_begin and vm_pool_end, so that
+ * fork can wait until none is on the way.
+ */
+#ifndef VM_POOL_H
+#define VM_POOL_H
+
+#include "base/base.h"
+#include "base/list.h"
+#include "large/mapping.h"
+#include "large/vma.h"
+
+#include <vmalloc.h>
+
+/* Takes RANK_LARGE; the table is the caller's until vm_pool_leave. */
+struct mapping *vm_pool_enter(void);
+void vm_pool_leave(void);
+
+/* The table without the lock, for vm_mapping_live on a block that the caller owns. */
+const struct mapping *vm_pool_unlocked(void);
+
+/* Around operations outside the lock; both are called under it. */
+void vm_pool_begin(void);
+void vm_pool_end(void);
+
+/* The model of the kernel's maps, under the lock. A new map enters it when the kernel has made it, one
+ * that goes leaves it before the kernel is asked: its addresses may be another's at once. */
+struct vma_model *vm_pool_maps(void);
+
+/* Under the lock: reserves records of segments in the model. False where memory is out. */
+bool vm_pool_reserve_segments(size_t segments);
+
+/* Whether a new map is within the budget. No lock. */
+bool vm_pool_may_map(void);
+
+/* Without the lock: the kernel refused a map. */
+void vm_pool_note_refusal(void);
+
+/* Ranges given back per taking of the lock: enough to make it cheap, few enough that others, who see
+ * these bytes neither free nor gone, do not map new ones meanwhile. */
+enum { POOL_BATCH_MOST = 16 };
+
+/* HELD ranges on their way to the kernel. */
+struct pool_batch {
+	struct list ranges; /* by by_age */
+	size_t count;
+};
+
+void vm_pool_batch_init(struct pool_batch *batch);
+void vm_pool_batch_add(struct pool_batch *batch, struct range *range);
+
+/* Under the lock: holds what is too old or too much after `freed` became free. A range that alone is
+ * more than may be kept does not push out the others. */
+void vm_pool_collect(struct pool_batch *batch, struct range *freed, uint64_t now_ms);
+
+/* Leaves the lock and gives the batch back. A range that would leave a hole where the budget is tight,
+ * or that the kernel does not unmap, is purged and becomes CLEAN; if it cannot even be purged, it is
+ * locked in memory and becomes DIRTY anew. */
+void vm_pool_leave_and_give_back(struct pool_batch *batch);
+
+/* large.h: vm_large_trim, vm_large_tick, vm_large_stats and the fork handlers. */
+size_t vm_pool_trim(void);
+void vm_pool_tick(uint64_t now_ms);
+void vm_pool_stats(struct vm_stats *stats);
+void vm_pool_lock_for_fork(void);
+void vm_pool_unlock_after_fork(bool child);
+
+#endif

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/lifeboat.h"
+
+#include "os/lock.h"
+#include "os/os.h"
+
+/* The reserve for records takes 2 maps, a region 2, its tables 6; the rest is for those who map at
+ * the same moment. What they take of one part of the ballast, the next makes up for. */
+enum { BALLAST_MAPS = 16, BALLAST_PARTS = 3 };
+
+/* A launch leads to a look at the process's maps, some ms at the limit: after so long, doubled each
+ * time it finds no room. */
+enum { FIRST_WAIT_MS = 1000, MOST_WAIT_MS = 64000 };
+
+/* The ballast is taken when the count is this many below the limit. */
+enum { ROOM_MAPS = 1000 };
+
+/* The records of any heap that memory can hold. */
+#define RECORDS_SHARE 32
+#define RECORDS_LEAST (1 * MIB)
+#define RECORDS_STEP (64 * KIB)
+
+static struct {
+	struct lock lock;
+	void *ballast[BALLAST_PARTS]; /* NULL: given up */
+	uintptr_t records; /* what is left of the reserve: [records, records_end) */
+	uintptr_t records_committed; /* what of it may be touched */
+	uintptr_t records_end;
+	uint64_t wait_ms;
+	uint64_t next_look_ms;
+	_Atomic bool launched; /* to be read without the lock */
+} lifeboat = {.lock = LOCK_INIT(RANK_LIFEBOAT)};
+
+/* Takes what parts of the ballast it can. True: all are held. */
+static bool hold_ballast(void)
+{
+	bool held = true;
+	for (unsigned i = 0; i < BALLAST_PARTS; i++) {
+		if (!lifeboat.ballast[i])
+			lifeboat.ballast[i] = vm_os_hold_maps(BALLAST_MAPS);
+		held = held && lifeboat.ballast[i];
+	}
+	return held;
+}
+
+void vm_lifeboat_init(void)
+{
+	hold_ballast();
+}
+
+static bool commit_records(uintptr_t end)
+{
+	uintptr_t from = lifeboat.records_committed;
+	if (end <= from)
+		return true;
+	if (end > lifeboat.records_end || !vm_os_commit((void *)from, end - from))
+		return false;
+	lifeboat.records_committed = end;
+	return true;
+}
+
+/* As large as the kernel grants. */
+static void reserve_records(void)
+{
+	size_t bytes = align_up(vm_os.memory_bytes / RECORDS_SHARE, RECORDS_STEP);
+	void *range = NULL;
+	while (bytes >= RECORDS_LEAST && !(range = vm_os_reserve(bytes)))
+		bytes = align_down(bytes / 2, RECORDS_STEP);
+	if (!range)
+		return;
+	lifeboat.records = (uintptr_t)range;
+	lifeboat.records_committed = lifeboat.records;
+	lifeboat.records_end = lifeboat.records + bytes;
+	/* Makes the edge, which takes a map: later there may be none. */
+	commit_records(lifeboat.records + RECORDS_STEP);
+}
+
+/* Gives up the next part that is held. */
+static bool release_part(void)
+{
+	for (unsigned i = 0; i < BALLAST_PARTS; i++) {
+		if (lifeboat.ballast[i]) {
+			vm_os_release_maps(lifeboat.ballast[i], BALLAST_MAPS);
+			lifeboat.ballast[i] = NULL;
+			return true;
+		}
+	}
+	return false;
+}
+
+bool vm_lifeboat_launch(void)
+{
+	lock_take(&lifeboat.lock);
+	bool released = vm_os_out_of_maps() && release_part();
+	if (released) {
+		if (lifeboat.records == lifeboat.records_end)
+			reserve_records();
+		lifeboat.wait_ms = FIRST_WAIT_MS;
+		lifeboat.next_look_ms = vm_os_now_ms() + FIRST_WAIT_MS;
+		atomic_store_explicit(&lifeboat.launched, true, memory_order_relaxed);
+	}
+	lock_release(&lifeboat.lock);
+	return released;
+}
+
+void *vm_lifeboat_records(size_t bytes)
+{
+	void *records = NULL;
+	lock_take(&lifeboat.lock);
+	bytes = align_up(bytes, RECORDS_STEP);
+	if (lifeboat.records && commit_records(lifeboat.records + bytes)) {
+		records = (void *)lifeboat.records;
+		lifeboat.records += bytes;
+	}
+	lock_release(&lifeboat.lock);
+	return records;
+}
+
+static bool has_room(void)
+{
+	size_t limit = vm_os_map_limit();
+	size_t maps = vm_os_count_maps();
+	return maps && maps + ROOM_MAPS < limit;
+}
+
+void vm_lifeboat_tick(uint64_t now_ms)
+{
+	if (!atomic_load_explicit(&lifeboat.launched, memory_order_relaxed))
+		return;
+	lock_take(&lifeboat.lock);
+	if (now_ms >= lifeboat.next_look_ms) {
+		bool held = has_room() && hold_ballast();
+		lifeboat.wait_ms = min_size(2 * lifeboat.wait_ms, MOST_WAIT_MS);
+		lifeboat.next_look_ms = now_ms + lifeboat.wait_ms;
+		atomic_store_explicit(&lifeboat.launched, !held, memory_order_relaxed);
+	}
+	lock_release(&lifeboat.lock);
+}
+
+bool vm_lifeboat_held(void)
+{
+	return !atomic_load_explicit(&lifeboat.launched, memory_order_relaxed);
+}
+
+void vm_lifeboat_lock_for_fork(void)
+{
+	vm_lock_take_for_fork(&lifeboat.lock);
+	/* Why: region.h, vm_regions_commit_ahead. */
+	size_t left = lifeboat.records_end - lifeboat.records;
+	while (!vm_lifeboat_held() && left >= RECORDS_STEP &&
+	       !commit_records(lifeboat.records + align_down(left, RECORDS_STEP)))
+		left /= 2;
+}
+
+void vm_lifeboat_unlock_after_fork(void)
+{
+	vm_lock_release_after_fork(&lifeboat.lock);
+}

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+struct os vm_os;
+
+/* 0: unlimited. */
+static size_t soft_limit(int resource)
+{
+	struct rlimit limit;
+	if (getrlimit(resource, &limit) || limit.rlim_cur == RLIM_INFINITY)
+		return 0;
+	return limit.rlim_cur;
+}
+
+/* By the raw call: the C library's functions lie on pages of theirs that small programs do not touch
+ * (64 KiB of resident memory), and its count of processors would open files and allocate. */
+static unsigned count_cpus(void)
+{
+	uint64_t mask[64]; /* 4096 CPUs; the kernel refuses if it has more, and writes what it has */
+	long bytes = syscall(SYS_sched_getaffinity, 0, sizeof mask, mask);
+	unsigned count = 0;
+	for (long i = 0; i < bytes / (long)sizeof mask[0]; i++)
+		count += (unsigned)__builtin_popcountl(mask[i]);
+	return count ? count : 1;
+}
+
+static size_t read_memory_bytes(size_t page_bytes)
+{
+	long pages = sysconf(_SC_PHYS_PAGES);
+	return pages > 0 ? (size_t)pages * page_bytes : GIB;
+}
+
+/* Files by raw calls: libc's are cancellation points, and a thread that is cancelled there never
+ * returns from malloc, nor releases what it has locked. */
+static int open_file(const char *path)
+{
+	return (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+}
+
+static void close_file(int file)
+{
+	syscall(SYS_close, file);
+}
+
+/* The next part of a file, as much as there is room for; 0 at its end or on an error. */
+static size_t read_some(int file, char *buffer, size_t room)
+{
+	long got;
+	do {
+		got = syscall(SYS_read, file, buffer, room);
+	} while (got < 0 && errno == EINTR);
+	return got > 0 ? (size_t)got : 0;
+}
+
+size_t vm_os_map_limit(void)
+{
+	char text[24];
+	int file = open_file("/proc/sys/vm/max_map_count");
+	if (file < 0)
+		return 0;
+	size_t length = read_some(file, text, sizeof text);
+	close_file(file);
+	size_t limit = 0;
+	for (size_t i = 0; i < length && text[i] >= '0' && text[i] <= '9'; i++)
+		limit = limit * 10 + (size_t)(text[i] - '0');
+	return limit;
+}
+
+/* A page without access that vm_os_find_cause maps over. */
+static void *probe_page;
+
+static void *map(size_t bytes, int protection, int flags)
+{
+	void *address = mmap(NULL, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+	return address == MAP_FAILED ? NULL : address;
+}
+
+void vm_os_init(void)
+{
+	vm_os.page_bytes = getauxval(AT_PAGESZ);
+	vm_os.memory_bytes = read_memory_bytes(vm_os.page_bytes);
+	vm_os.address_limit = soft_limit(RLIMIT_AS) ?: SIZE_MAX;
+	vm_os.map_limit = vm_os_map_limit();
+	vm_os.cpus = count_cpus();
+	vm_os.secure = getauxval(AT_SECURE);
+	probe_page = vm_os_reserve(vm_os.page_bytes);
+}
+
+void *vm_os_map(size_t bytes)
+{
+	return map(bytes, PROT_READ | PROT_WRITE, 0);
+}
+
+/* MAP_NORESERVE: otherwise a part that was once committed never merges with the reserve again. */
+void *vm_os_reserve(size_t bytes)
+{
+	return map(bytes, PROT_NONE, MAP_NORESERVE);
+}
+
+bool vm_os_commit(void *address, size_t bytes)
+{
+	return !mprotect(address, bytes, PROT_READ | PROT_WRITE);
+}
+
+bool vm_os_unmap(void *address, size_t bytes)
+{
+	return !munmap(address, bytes);
+}
+
+void *vm_os_remap(void *address, size_t old_bytes, size_t new_bytes, bool may_move)
+{
+	void *moved = mremap(address, old_bytes, new_bytes, may_move ? MREMAP_MAYMOVE : 0);
+	return moved == MAP_FAILED ? NULL : moved;
+}
+
+bool vm_os_purge(void *address, size_t bytes)
+{
+	return !madvise(address, bytes, MADV_DONTNEED);
+}
+
+/* Every second page has another protection, so no two of them are one map. */
+void *vm_os_hold_maps(size_t maps)
+{
+	size_t page = vm_os.page_bytes;
+	char *range = vm_os_reserve(maps * page);
+	if (!range)
+		return NULL;
+	for (size_t i = 1; i < maps; i += 2) {
+		if (mprotect(range + i * page, page, PROT_READ)) {
+			munmap(range, maps * page);
+			return NULL;
+		}
+	}
+	return range;
+}
+
+void vm_os_release_maps(void *range, size_t maps)
+{
+	munmap(range, maps * vm_os.page_bytes);
+}
+
+/* Whether a map of the kind is to be had now. */
+static bool try_map(size_t bytes, int protection, int flags)
+{
+	void *address = map(bytes, protection, flags);
+	if (address)
+		munmap(address, bytes);
+	return address;
+}
+
+/* A map over one that is there needs no more address space, but is refused for the count. */
+bool vm_os_out_of_maps(void)
+{
+	return probe_page && mmap(probe_page, vm_os.page_bytes, PROT_NONE,
+				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
+				  0) == MAP_FAILED;
+}
+
+enum vm_cause vm_os_find_cause(size_t bytes, size_t *limit)
+{
+	*limit = 0;
+	bytes = align_up(bytes, vm_os.page_bytes);
+	if (!try_map(vm_os.page_bytes, PROT_NONE, MAP_NORESERVE) && vm_os_out_of_maps()) {
+		*limit = vm_os.map_limit;
+		return VM_CAUSE_MAP_LIMIT;
+	}
+	if (!try_map(bytes, PROT_NONE, MAP_NORESERVE)) {
+		*limit = soft_limit(RLIMIT_AS);
+		return *limit ? VM_CAUSE_ADDRESS_LIMIT : VM_CAUSE_SIZE;
+	}
+	if (!try_map(bytes, PROT_READ | PROT_WRITE, MAP_NORESERVE) &&
+	    (*limit = soft_limit(RLIMIT_DATA)))
+		return VM_CAUSE_DATA_LIMIT;
+	return try_map(bytes, PROT_READ | PROT_WRITE, 0) ? VM_CAUSE_MEMORY : VM_CAUSE_OVERCOMMIT;
+}
+
+/* The lines of /proc/self/maps, less [vsyscall], which is no map of the process (x86-64 only). */
+size_t vm_os_count_maps(void)
+{
+	static const char vsyscall[] = "[vsyscall]\n";
+	enum { TAIL = sizeof vsyscall - 1 };
+	char text[TAIL + 8192];
+	int file = open_file("/proc/self/maps");
+	if (file < 0)
+		return 0;
+	size_t maps = 0;
+	size_t length;
+	memset(text, 0, TAIL);
+	while ((length = read_some(file, text + TAIL, sizeof text - TAIL)) > 0) {
+		for (size_t i = TAIL; i < TAIL + length; i++)
+			maps += text[i] == '\n';
+		memmove(text, text + length, TAIL); /* the last of what was read */
+	}
+	close_file(file);
+	return maps - !memcmp(text, vsyscall, TAIL);
+}
+
+void *vm_os_break(void)
+{
+	void *at = sbrk(0);
+	return at == (void *)-1 ? NULL : at;
+}
+
+/* libc's sbrk, never the raw call: libc caches the break, and the program may use it too. Where a
+ * filter lets brk fail, glibc takes the error number for a high address and sbrk for a success. */
+void *vm_os_move_break(ptrdiff_t bytes)
+{
+	char *old = sbrk(bytes);
+	return old != (void *)-1 && vm_os_break() == old + bytes ? old : NULL;
+}
+
+uint64_t vm_os_now_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* ld.so's pointer to what the kernel laid on the stack: argc, argv, NULL, envp, NULL. It is there
+ * before libc has its `environ`, which is unset while the first constructor runs. */
+extern void *__libc_stack_end __attribute__((weak));
+
+static char **initial_environment(void)
+{
+	if (environ)
+		return environ;
+	if (!&__libc_stack_end)
+		return NULL;
+	char **words = __libc_stack_end;
+	return words + 1 + (uintptr_t)words[0] + 1;
+}
+
+const char *vm_os_environment(const char *name)
+{
+	size_t length = strlen(name);
+	for (char **entry = initial_environment(); entry && *entry; entry++)
+		if (!strncmp(*entry, name, length) && (*entry)[length] == '=')
+			return *entry + length + 1;
+	return NULL;
+}
+
+void vm_os_write_error(const char *text, size_t length)
+{
+	while (length > 0) {
+		long written = syscall(SYS_write, STDERR_FILENO, text, length);
+		if (written < 0 && errno == EINTR)
+			continue;
+		if (written <= 0)
+			return;
+		text += written;
+		length -= (size_t)written;
+	}
+}
+
+void vm_os_abort(void)
+{
+	abort();
+}
+
+void vm_os_wait(_Atomic uint32_t *word, uint32_t value)
+{
+	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+}
+
+void vm_os_wake_one(_Atomic uint32_t *word)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * os.h - the only door to the kernel.
+ *
+ * Addresses and lengths handed in are multiples of vm_os.page_bytes unless said otherwise; lengths
+ * are above 0. A false or NULL means that the kernel refused (memory, a limit, or no map left) and
+ * that nothing changed; errno is then the kernel's. No function allocates, takes a lock, or is a
+ * cancellation point (pthreads(7)).
+ */
+#ifndef VM_OS_H
+#define VM_OS_H
+
+#include "base/base.h"
+
+#include <vmalloc.h>
+
+/* What the machine is; written once by vm_os_init. */
+struct os {
+	size_t page_bytes;    /* the kernel's page, at least PAGE_BYTES */
+	size_t memory_bytes;  /* physical memory */
+	size_t address_limit; /* RLIMIT_AS at start, SIZE_MAX for none */
+	size_t map_limit;     /* vm.max_map_count at start, 0 where unknown */
+	unsigned cpus;        /* those this process may run on */
+	bool secure;          /* set-user-ID and the like: the environment is not to be trusted */
+};
+extern struct os vm_os;
+
+void vm_os_init(void);
+
+/* A new range, readable and writable, zeroed. */
+void *vm_os_map(size_t bytes);
+
+/* A new range of addresses without memory or access, costing neither RLIMIT_DATA nor commit charge. */
+void *vm_os_reserve(size_t bytes);
+
+/* Makes part of a reserve readable and writable. Where it begins at the edge of a committed part,
+ * it needs no further map of the kernel's. */
+bool vm_os_commit(void *address, size_t bytes);
+
+/* Takes a range away. False: it would have split a mapping and no map is left; the range stays. */
+bool vm_os_unmap(void *address, size_t bytes);
+
+/* Resizes a mapping, and where `may_move`, to another place if need be. NULL: it stays as it was. */
+void *vm_os_remap(void *address, size_t old_bytes, size_t new_bytes, bool may_move);
+
+/* Gives the pages' memory back; they read as zero afterwards. False: locked in memory, all kept. */
+bool vm_os_purge(void *address, size_t bytes);
+
+/* A range without memory that takes up `maps` of the kernel's maps, until it is unmapped whole. */
+void *vm_os_hold_maps(size_t maps);
+void vm_os_release_maps(void *range, size_t maps);
+
+/* Whether every map is refused because the process has the most that it may have. */
+bool vm_os_out_of_maps(void);
+
+/* What refuses `bytes` (at least one page) of memory, by trying address space, writable address space
+ * and memory in turn and giving each back at once. *limit is the figure that goes with it, or 0. */
+enum vm_cause vm_os_find_cause(size_t bytes, size_t *limit);
+
+/* The most maps that a process may have (vm.max_map_count), and how many this one has as the kernel
+ * counts them; 0 where /proc does not tell. They open files: not for programs under a filter. */
+size_t vm_os_map_limit(void);
+size_t vm_os_count_maps(void);
+
+/* The program's break (sbrk(2)), or NULL where the kernel does not tell. */
+void *vm_os_break(void);
+
+/* Moves the break by `bytes` (either sign) and returns where it was, NULL where refused. */
+void *vm_os_move_break(ptrdiff_t bytes);
+
+/* Milliseconds of a clock that never goes back; coarse (some ms). */
+uint64_t vm_os_now_ms(void);
+
+/* An environment variable of the process, NULL where unset. Works before the C library is initialised. */
+const char *vm_os_environment(const char *name);
+
+/* Writes to stderr, as far as it takes it. */
+void vm_os_write_error(const char *text, size_t length);
+
+/* Ends the process by SIGABRT. */
+COLD NORETURN void vm_os_abort(void);
+
+/* Sleeps while *word is `value`, until vm_os_wake_one or for no reason. */
+void vm_os_wait(_Atomic uint32_t *word, uint32_t value);
+void vm_os_wake_one(_Atomic uint32_t *word);
+
+#endif

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT */
+#include "small/bin.h"
+
+#include "base/check.h"
+#include "meta/meta.h"
+#include "os/conf.h"
+#include "os/fatal.h"
+#include "os/lock.h"
+#include "os/os.h"
+#include "small/slab.h"
+
+#include <string.h>
+
+#include <vmalloc.h>
+
+struct bin {
+	struct lock lock;
+	struct run *current;
+	struct tree_node *partial;
+	size_t live; /* slots taken, in all slabs of the bin */
+} ALIGNED_TO_LINE;
+
+unsigned vm_shards;
+static struct bin (*bins)[CLASS_COUNT]; /* [shard][class] */
+
+/* Empty slabs are handed to the page heap after the bin's lock is released. */
+enum { EMPTY_BATCH = 16 };
+
+static bool lower_address(const struct tree_node *a, const struct tree_node *b)
+{
+	return CONTAINER_OF(a, const struct run, node)->start <
+	       CONTAINER_OF(b, const struct run, node)->start;
+}
+
+/* Threads meet at a bin's lock only to refill or flush a cache past the transfer cache, so one
+ * shard for four CPUs keeps them apart, and memory in few slabs. */
+static unsigned choose_shards(void)
+{
+	size_t shards = vm_options.shards ? vm_options.shards : vm_os.cpus / 4;
+	return (unsigned)clamp_size(shards, 1, SHARDS_MOST);
+}
+
+bool vm_bins_init(void)
+{
+	vm_shards = choose_shards();
+	bins = vm_meta_alloc(vm_shards * sizeof bins[0]);
+	if (!bins)
+		return false;
+	for (unsigned shard = 0; shard < vm_shards; shard++)
+		for (unsigned class = 0; class < CLASS_COUNT; class++)
+			bins[shard][class] = (struct bin){.lock = LOCK_INIT(RANK_BIN)};
+	return true;
+}
+
+/* The lowest partial slab, out of the tree, or a new one; NULL where the kernel refuses. */
+static struct run *next_slab(struct bin *bin, unsigned class, unsigned shard)
+{
+	struct tree_node *node = tree_first(bin->partial);
+	if (node) {
+		tree_remove(&bin->partial, node, lower_address);
+		return CONTAINER_OF(node, struct run, node);
+	}
+	struct run *slab = vm_run_alloc_slab(class, shard);
+	if (slab)
+		vm_slab_init(slab);
+	return slab;
+}
+
+size_t vm_bin_fill(unsigned class, unsigned shard, void **blocks, size_t count)
+{
+	struct bin *bin = &bins[shard][class];
+	size_t left = count;
+	lock_take(&bin->lock);
+	for (;;) {
+		if (bin->current) {
+			size_t some = min_size(left, bin->current->free_slots);
+			left -= vm_slab_take(bin->current, blocks + left - some, some);
+		}
+		if (!left)
+			break;
+		bin->current = next_slab(bin, class, shard);
+		if (!bin->current)
+			break;
+	}
+	bin->live += count - left;
+	lock_release(&bin->lock);
+	if (left)
+		memmove(blocks, blocks + left, (count - left) * sizeof blocks[0]);
+	return count - left;
+}
+
+static NOINLINE COLD NORETURN void refuse(const struct run *slab, const void *block)
+{
+	vm_misuse(slab_slot_state(slab, block) == SLOT_FREE ? MISUSE_FREED : MISUSE_INTERIOR,
+		  "free", block);
+}
+
+/* Gives a block back; true: its slab has left the bin and is the caller's to free. */
+static bool give(struct bin *bin, struct run *slab, const void *block)
+{
+	if (UNLIKELY(slab_give(slab, block) != SLOT_TAKEN))
+		refuse(slab, block);
+	bin->live--;
+	if (slab == bin->current)
+		return false;
+	if (slab->free_slots == vm_classes[slab->class].slots) {
+		if (slab->free_slots > 1)
+			tree_remove(&bin->partial, &slab->node, lower_address);
+		return true;
+	}
+	if (slab->free_slots == 1)
+		tree_insert(&bin->partial, &slab->node, lower_address);
+	return false;
+}
+
+/* The slab of a block of a class. A block freed twice may have taken its slab along. */
+static struct run *slab_of(unsigned class, const void *block)
+{
+	const struct region *region = region_of(block);
+	struct run *slab =
+		region ? region->run_of[region_page(region, (uintptr_t)block)] : NULL;
+	if (UNLIKELY(!slab || slab->state != RUN_SLAB || slab->class != class))
+		vm_misuse(MISUSE_FREED, "free", block);
+	return slab;
+}
+
+static size_t flush_some(unsigned class, void *const *blocks, size_t count)
+{
+	struct run *empty[EMPTY_BATCH];
+	size_t empties = 0;
+	size_t done = 0;
+	unsigned shard = slab_of(class, blocks[0])->shard;
+	struct bin *bin = &bins[shard][class];
+	lock_take(&bin->lock);
+	while (done < count && empties < EMPTY_BATCH) {
+		struct run *slab = slab_of(class, blocks[done]);
+		if (slab->shard != shard)
+			break;
+		if (give(bin, slab, blocks[done++]))
+			empty[empties++] = slab;
+	}
+	lock_release(&bin->lock);
+	for (size_t i = 0; i < empties; i++)
+		vm_run_free(empty[i]);
+	return done;
+}
+
+void vm_bin_flush(unsigned class, void *const *blocks, size_t count)
+{
+	while (count) {
+		size_t done = flush_some(class, blocks, count);
+		blocks += done;
+		count -= done;
+	}
+}
+
+void vm_bin_disown(struct run *slab)
+{
+	struct bin *bin = &bins[slab->shard][slab->class];
+	lock_take(&bin->lock);
+	if (bin->current == slab)
+		bin->current = NULL;
+	bin->live--;
+	lock_release(&bin->lock);
+}
+
+/* Takes the current slab out of its bin if none of its slots is taken; NULL otherwise. */
+static struct run *detach_empty_current(struct bin *bin, unsigned class)
+{
+	struct run *slab = NULL;
+	lock_take(&bin->lock);
+	if (bin->current && bin->current->free_slots == vm_classes[class].slots) {
+		slab = bin->current;
+		bin->current = NULL;
+	}
+	lock_release(&bin->lock);
+	return slab;
+}
+
+void vm_bins_trim(void)
+{
+	for (unsigned shard = 0; shard < vm_shards; shard++) {
+		for (unsigned class = 1; class < CLASS_COUNT; class++) {
+			struct run *slab = detach_empty_current(&bins[shard][class], class);
+			if (slab)
+				vm_run_free(slab);
+		}
+	}
+}
+
+void vm_bins_stats(struct vm_stats *stats)
+{
+	for (unsigned shard = 0; shard < vm_shards; shard++) {
+		for (unsigned class = 1; class < CLASS_COUNT; class++) {
+			struct bin *bin = &bins[shard][class];
+			lock_take(&bin->lock);
+			stats->small_live += bin->live * vm_classes[class].bytes;
+			lock_release(&bin->lock);
+		}
+	}
+}
+
+void vm_bins_lock_for_fork(void)
+{
+	for (unsigned shard = 0; shard < vm_shards; shard++)
+		for (unsigned class = 1; class < CLASS_COUNT; class++)
+			vm_lock_take_for_fork(&bins[shard][class].lock);
+}
+
+void vm_bins_unlock_after_fork(void)
+{
+	for (unsigned shard = 0; shard < vm_shards; shard++)
+		for (unsigned class = 1; class < CLASS_COUNT; class++)
+			vm_lock_release_after_fork(&bins[shard][class].lock);
+}
+
+static void check_partial(const struct tree_node *node)
+{
+	if (!node)
+		return;
+	const struct run *slab = CONTAINER_OF(node, const struct run, node);
+	vm_slab_check(slab);
+	vm_assert(slab->free_slots > 0 && slab->free_slots < vm_classes[slab->class].slots);
+	check_partial(node->left);
+	check_partial(node->right);
+}
+
+void vm_bins_check(void)
+{
+	for (unsigned shard = 0; shard < vm_shards; shard++) {
+		for (unsigned class = 1; class < CLASS_COUNT; class++) {
+			struct bin *bin = &bins[shard][class];
+			lock_take(&bin->lock);
+			if (bin->current)
+				vm_slab_check(bin->current);
+			check_partial(bin->partial);
+			lock_release(&bin->lock);
+		}
+	}
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bin.h - the slabs of one class in one shard, under one lock.
+ *
+ * 1. A slab of the bin is `current`, or in the tree `partial` (some slots free, some taken), or in
+ *    neither (all taken).
+ * 2. A slab whose slots have all come back goes to the page heap, unless it is current.
+ *
+ * Blocks are taken from the current slab until it is full, then from the partial slab at the lowest
+ * address: live blocks gather low, and the slabs at the top empty. The shards spread threads over
+ * sets of bins, so that many threads do not meet at one lock; a block goes back to the bin that its
+ * slab belongs to, whoever frees it.
+ */
+#ifndef VM_BIN_H
+#define VM_BIN_H
+
+#include "base/base.h"
+
+struct run;
+struct vm_stats;
+
+enum { SHARDS_MOST = 32 };
+
+/* The shards in use, by the option or the CPUs; set by vm_bins_init. */
+extern unsigned vm_shards;
+
+bool vm_bins_init(void);
+
+/* Fetches up to `count` blocks of a class, those of the slab that comes first at the end, so that a
+ * stack gives them out in that order; returns how many, 0 only where the kernel refuses. */
+size_t vm_bin_fill(unsigned class, unsigned shard, void **blocks, size_t count);
+
+/* Returns blocks of one class to their slabs; each must come from a page of that class. What turns
+ * out to be no block ends the process (os/fatal.h). */
+void vm_bin_flush(unsigned class, void *const *blocks, size_t count);
+
+/* Takes a slab that is one slot, which is taken, out of its bin. */
+void vm_bin_disown(struct run *slab);
+
+/* Hands the current slabs that are wholly free to the page heap. */
+void vm_bins_trim(void);
+
+/* Adds small_live: the blocks out of their slabs, those in caches included. */
+void vm_bins_stats(struct vm_stats *stats);
+
+void vm_bins_lock_for_fork(void);
+void vm_bins_unlock_after_fork(void);
+
+/* Proves each slab that is current or partial. */
+void vm_bins_check(void);
+
+#endif

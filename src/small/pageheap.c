@@ -1,0 +1,652 @@
+/* SPDX-License-Identifier: MIT */
+#include "small/pageheap.h"
+
+#include "base/check.h"
+#include "base/sizeclass.h"
+#include "meta/meta.h"
+#include "os/conf.h"
+#include "os/lifeboat.h"
+#include "os/lock.h"
+#include "os/os.h"
+
+#include <string.h>
+
+#include <vmalloc.h>
+
+static struct {
+	struct lock lock;
+	struct tree_node *dirty_runs;
+	struct tree_node *clean_runs;
+	struct list dirty_by_age; /* oldest first */
+	struct list purging;
+	size_t dirty_pages; /* in FREE runs */
+	size_t free_pages;
+	size_t slab_pages;
+	size_t region_pages; /* of all regions */
+	uint64_t purges;
+	uint64_t purged_pages;
+	uint64_t trims;
+	_Atomic uint64_t next_tick_ms; /* no earlier is anything due */
+} heap = {.lock = LOCK_INIT(RANK_PAGEHEAP)};
+
+/* Ranges purged by one round, with one taking of the lock before and one after. */
+enum { PURGE_BATCH = 32 };
+
+static inline struct run *run_of_node(struct tree_node *node)
+{
+	return node ? CONTAINER_OF(node, struct run, node) : NULL;
+}
+
+static bool shorter(const struct tree_node *a, const struct tree_node *b)
+{
+	const struct run *left = CONTAINER_OF(a, const struct run, node);
+	const struct run *right = CONTAINER_OF(b, const struct run, node);
+	return left->pages != right->pages ? left->pages < right->pages
+					   : left->start < right->start;
+}
+
+static struct region *region_of_run(const struct run *run)
+{
+	return &vm_regions[run->region];
+}
+
+static size_t first_page(const struct run *run)
+{
+	return region_page(region_of_run(run), run->start);
+}
+
+static uintptr_t run_end(const struct run *run)
+{
+	return run->start + ((uintptr_t)run->pages << PAGE_SHIFT);
+}
+
+static size_t count_dirty(const struct region *region, size_t page, size_t pages)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < pages; i++)
+		count += region->dirty[page + i];
+	return count;
+}
+
+/* Enters or erases the first and the last page of a run. */
+static void mark_ends(const struct run *run, struct run *entry)
+{
+	struct run **run_of_pages = region_of_run(run)->run_of + first_page(run);
+	run_of_pages[0] = entry;
+	run_of_pages[run->pages - 1] = entry;
+}
+
+/* A run that is in no tree becomes FREE; a dirty one enters the list by age before `place`. */
+static void insert_free(struct run *run, struct list *place)
+{
+	run->state = RUN_FREE;
+	mark_ends(run, run);
+	heap.free_pages += run->pages;
+	heap.dirty_pages += run->dirty_pages;
+	if (run->dirty_pages) {
+		tree_insert(&heap.dirty_runs, &run->node, shorter);
+		list_insert_before(place, &run->link);
+	} else {
+		tree_insert(&heap.clean_runs, &run->node, shorter);
+	}
+}
+
+/* Returns its place in the list by age: the end for a clean one. */
+static struct list *remove_free(struct run *run)
+{
+	mark_ends(run, NULL);
+	heap.free_pages -= run->pages;
+	heap.dirty_pages -= run->dirty_pages;
+	if (!run->dirty_pages) {
+		tree_remove(&heap.clean_runs, &run->node, shorter);
+		return &heap.dirty_by_age;
+	}
+	tree_remove(&heap.dirty_runs, &run->node, shorter);
+	list_remove(&run->link);
+	return run->link.next;
+}
+
+/* The FREE run that ends or begins at a page, or NULL. */
+static struct run *free_run_at(const struct region *region, size_t page)
+{
+	if (page >= region->bytes >> PAGE_SHIFT)
+		return NULL;
+	struct run *run = region->run_of[page];
+	return run && run->state == RUN_FREE ? run : NULL;
+}
+
+/* Joins a run that is in no tree with a FREE neighbour: `run` then holds both. Its age and place are
+ * those of the larger dirty part, so that neither a trickle keeps old memory nor old memory takes
+ * new along. */
+static void absorb(struct run *run, struct run *neighbour, struct list **place)
+{
+	struct list *place_of_neighbour = remove_free(neighbour);
+	if (neighbour->dirty_pages > run->dirty_pages) {
+		run->freed_ms = neighbour->freed_ms;
+		*place = place_of_neighbour;
+	} else if (neighbour->dirty_pages && *place == &neighbour->link) {
+		*place = place_of_neighbour;
+	}
+	run->start = min_size(run->start, neighbour->start);
+	run->pages += neighbour->pages;
+	run->dirty_pages += neighbour->dirty_pages;
+	vm_meta_free(neighbour, sizeof *neighbour);
+}
+
+/* A run that is in no tree, its tables clear, becomes FREE. */
+static void merge_free(struct run *run)
+{
+	const struct region *region = region_of_run(run);
+	size_t page = first_page(run);
+	struct run *before = page ? free_run_at(region, page - 1) : NULL;
+	struct run *behind = free_run_at(region, page + run->pages);
+	struct list *place = &heap.dirty_by_age;
+	if (before)
+		absorb(run, before, &place);
+	if (behind)
+		absorb(run, behind, &place);
+	insert_free(run, place);
+}
+
+/* Describes pages that are in no run yet, clean ones. */
+static void describe(struct run *run, const struct region *region, size_t page, size_t pages)
+{
+	run->start = region->base + (page << PAGE_SHIFT);
+	run->pages = (uint32_t)pages;
+	run->dirty_pages = 0;
+	run->region = (uint8_t)(region - vm_regions);
+	run->freed_ms = 0;
+}
+
+/* The pages of a region from the byte `at` on are new: they become FREE. */
+static void adopt(struct run *run, const struct region *region, size_t at)
+{
+	size_t pages = (region->bytes - at) >> PAGE_SHIFT;
+	describe(run, region, at >> PAGE_SHIFT, pages);
+	heap.region_pages += pages;
+	merge_free(run);
+}
+
+static bool grow(size_t pages)
+{
+	struct run *run = vm_meta_alloc(sizeof *run);
+	size_t at;
+	struct region *region = run ? vm_region_grow(pages, &at) : NULL;
+	if (region)
+		adopt(run, region, at);
+	else
+		vm_meta_free(run, sizeof *run);
+	return region;
+}
+
+bool vm_pageheap_init(bool own_break)
+{
+	list_init(&heap.dirty_by_age);
+	list_init(&heap.purging);
+	struct run *run = vm_meta_alloc(sizeof *run);
+	if (!run || !vm_region_init(own_break)) {
+		vm_meta_free(run, sizeof *run);
+		return false;
+	}
+	adopt(run, &vm_regions[0], 0);
+	return true;
+}
+
+/* The pages that a run must be cut off at its start for the alignment. */
+static size_t gap_before(const struct run *run, size_t alignment_pages)
+{
+	return (align_up(run->start, alignment_pages << PAGE_SHIFT) - run->start) >> PAGE_SHIFT;
+}
+
+static bool fits(const struct run *run, size_t pages, size_t alignment_pages)
+{
+	return run && gap_before(run, alignment_pages) + pages <= run->pages;
+}
+
+/* The best fit in a tree; where the shortest that is long enough lies askew, one that is long
+ * enough however it lies. */
+static struct run *best_fit(struct tree_node *root, size_t pages, size_t alignment_pages)
+{
+	struct run key = {.start = 0, .pages = (uint32_t)pages};
+	struct run *run = run_of_node(tree_at_least(root, &key.node, shorter));
+	if (!run || fits(run, pages, alignment_pages))
+		return run;
+	key.pages = (uint32_t)(pages + alignment_pages - 1);
+	return run_of_node(tree_at_least(root, &key.node, shorter));
+}
+
+static struct run *find_free(size_t pages, size_t alignment_pages)
+{
+	struct run *run = best_fit(heap.dirty_runs, pages, alignment_pages);
+	return run ? run : best_fit(heap.clean_runs, pages, alignment_pages);
+}
+
+/* Cuts a run that is in no tree after `pages`; the record `rest` describes what follows. */
+static void cut(struct run *run, size_t pages, struct run *rest)
+{
+	const struct region *region = region_of_run(run);
+	size_t page = first_page(run);
+	size_t dirty = run->dirty_pages ? count_dirty(region, page, pages) : 0;
+	describe(rest, region, page + pages, run->pages - pages);
+	rest->dirty_pages = run->dirty_pages - (uint32_t)dirty;
+	rest->freed_ms = run->freed_ms;
+	run->pages = (uint32_t)pages;
+	run->dirty_pages = (uint32_t)dirty;
+}
+
+/* Takes `pages` out of a FREE run that fits them. NULL: no record for the rests. */
+static struct run *carve(struct run *run, size_t pages, size_t alignment_pages)
+{
+	size_t gap = gap_before(run, alignment_pages);
+	bool has_rest = gap + pages < run->pages;
+	struct run *aligned = gap ? vm_meta_alloc(sizeof *aligned) : NULL;
+	struct run *rest = has_rest ? vm_meta_alloc(sizeof *rest) : NULL;
+	if ((gap && !aligned) || (has_rest && !rest)) {
+		vm_meta_free(aligned, sizeof *aligned);
+		vm_meta_free(rest, sizeof *rest);
+		return NULL;
+	}
+	struct list *place = remove_free(run);
+	if (gap) {
+		cut(run, gap, aligned);
+		insert_free(run, place);
+		run = aligned;
+	}
+	if (has_rest) {
+		cut(run, pages, rest);
+		insert_free(rest, place);
+	}
+	return run;
+}
+
+static struct run *take(size_t pages, size_t alignment_pages)
+{
+	vm_regions_mend();
+	struct run *run = find_free(pages, alignment_pages);
+	if (!run) {
+		/* An aligned run may need all of that, but the last free pages count too. */
+		if (!grow(pages + alignment_pages - 1) && !grow(pages))
+			return NULL;
+		run = find_free(pages, alignment_pages);
+	}
+	return run ? carve(run, pages, alignment_pages) : NULL;
+}
+
+struct run *vm_run_alloc(size_t pages, size_t alignment_pages, bool *zeroed)
+{
+	if (pages + alignment_pages > UINT32_MAX)
+		return NULL;
+	lock_take(&heap.lock);
+	struct run *run = take(pages, alignment_pages);
+	if (run) {
+		struct region *region = region_of_run(run);
+		size_t page = first_page(run);
+		run->state = RUN_USED;
+		*zeroed = run->dirty_pages == 0;
+		region->run_of[page] = run;
+		memset(region->dirty + page, 1, pages);
+	}
+	lock_release(&heap.lock);
+	return run;
+}
+
+static void enter_slab(struct run *run)
+{
+	struct region *region = region_of_run(run);
+	size_t page = first_page(run);
+	memset(region->class_of + page, run->class, run->pages);
+	memset(region->dirty + page, 1, run->pages);
+	for (size_t i = 0; i < run->pages; i++)
+		region->run_of[page + i] = run;
+	heap.slab_pages += run->pages;
+}
+
+struct run *vm_run_alloc_slab(unsigned class, unsigned shard)
+{
+	lock_take(&heap.lock);
+	struct run *run = take(vm_classes[class].pages, 1);
+	if (run) {
+		run->state = RUN_SLAB;
+		run->class = (uint8_t)class;
+		run->shard = (uint8_t)shard;
+		enter_slab(run);
+	}
+	lock_release(&heap.lock);
+	return run;
+}
+
+static void clear_tables(const struct run *run)
+{
+	struct region *region = region_of_run(run);
+	size_t page = first_page(run);
+	if (run->state == RUN_SLAB) {
+		memset(region->class_of + page, CLASS_NONE, run->pages);
+		memset(region->run_of + page, 0, run->pages * sizeof region->run_of[0]);
+		heap.slab_pages -= run->pages;
+	} else {
+		region->run_of[page] = NULL;
+	}
+}
+
+void vm_run_from_slab(struct run *slab)
+{
+	lock_take(&heap.lock);
+	clear_tables(slab);
+	slab->state = RUN_USED;
+	region_of_run(slab)->run_of[first_page(slab)] = slab;
+	lock_release(&heap.lock);
+}
+
+/* The free run at the end of a break region, or NULL. */
+static struct run *top_run(struct region *region)
+{
+	return region->by_break && region->bytes
+		       ? free_run_at(region, (region->bytes >> PAGE_SHIFT) - 1)
+		       : NULL;
+}
+
+/* Lowers the break by all of a FREE run but its first `keep_pages`. */
+static bool lower(struct run *run, size_t keep_pages)
+{
+	struct region *region = region_of_run(run);
+	if (run->pages <= keep_pages)
+		return false;
+	keep_pages = align_up(keep_pages << PAGE_SHIFT, vm_os.page_bytes) >> PAGE_SHIFT;
+	/* Where the kernel's page is larger, the run may begin inside one. */
+	keep_pages += (align_up(run->start, vm_os.page_bytes) - run->start) >> PAGE_SHIFT;
+	if (run->pages <= keep_pages || !vm_region_lower(region, run->pages - keep_pages))
+		return false;
+
+	size_t page = first_page(run);
+	size_t gone = run->pages - keep_pages;
+	struct list *place = remove_free(run);
+	memset(region->dirty + page + keep_pages, 0, gone);
+	run->pages = (uint32_t)keep_pages;
+	run->dirty_pages = (uint32_t)count_dirty(region, page, keep_pages);
+	if (keep_pages)
+		insert_free(run, place);
+	else
+		vm_meta_free(run, sizeof *run);
+	vm_region_purge_tables(region, gone);
+	heap.region_pages -= gone;
+	heap.trims++;
+	return true;
+}
+
+static void begin_purge(struct run *run)
+{
+	remove_free(run);
+	run->state = RUN_PURGING;
+	list_insert_before(&heap.purging, &run->link);
+}
+
+/* Without the lock. A run's dirty pages may lie anywhere in it: purging clean ones costs little. */
+static bool purge_memory(const struct run *run)
+{
+	uintptr_t from = align_up(run->start, vm_os.page_bytes);
+	uintptr_t to = align_down(run_end(run), vm_os.page_bytes);
+	return to > from && vm_os_purge((void *)from, to - from);
+}
+
+static void finish_purge(struct run *run, bool purged, uint64_t now_ms)
+{
+	struct region *region = region_of_run(run);
+	list_remove(&run->link);
+	if (purged) {
+		size_t from = region_page(region, align_up(run->start, vm_os.page_bytes));
+		size_t to = region_page(region, align_down(run_end(run), vm_os.page_bytes));
+		heap.purges++;
+		heap.purged_pages += run->dirty_pages;
+		memset(region->dirty + from, 0, to - from);
+		run->dirty_pages = (uint32_t)count_dirty(region, first_page(run), run->pages);
+	}
+	run->freed_ms = now_ms; /* what could not be purged is not tried again at once */
+	merge_free(run);
+}
+
+static struct run *oldest_dirty(void)
+{
+	return list_empty(&heap.dirty_by_age)
+		       ? NULL
+		       : CONTAINER_OF(heap.dirty_by_age.next, struct run, link);
+}
+
+/*
+ * Gives back the oldest dirty runs, as long as they were freed at `until_ms` or before or more than
+ * `keep_pages` are dirty; a run at the top by lowering the break, but for `pad_pages`. What could not
+ * be given back (locked in memory, less than a kernel page) is younger than `now_ms` afterwards, and
+ * ends the round. Holds the lock on entry and return, but not while memory is given back. Returns the
+ * pages given back.
+ */
+static size_t purge(uint64_t until_ms, size_t keep_pages, size_t pad_pages, uint64_t now_ms)
+{
+	size_t done = 0;
+	struct run *batch[PURGE_BATCH];
+	bool purged[PURGE_BATCH];
+	size_t count;
+	do {
+		count = 0;
+		struct run *run;
+		while (count < PURGE_BATCH && (run = oldest_dirty()) &&
+		       (run->freed_ms <= until_ms ||
+			(run->freed_ms <= now_ms && heap.dirty_pages > keep_pages))) {
+			size_t dirty = run->dirty_pages;
+			if (run == top_run(region_of_run(run)) && lower(run, pad_pages)) {
+				done += dirty;
+				continue;
+			}
+			begin_purge(run);
+			batch[count++] = run;
+		}
+		if (!count)
+			break;
+		lock_release(&heap.lock);
+		for (size_t i = 0; i < count; i++)
+			purged[i] = purge_memory(batch[i]);
+		lock_take(&heap.lock);
+		for (size_t i = 0; i < count; i++) {
+			done += purged[i] ? batch[i]->dirty_pages : 0;
+			finish_purge(batch[i], purged[i], now_ms + 1);
+		}
+	} while (count == PURGE_BATCH);
+	return done;
+}
+
+/* What may be kept dirty: reuse is worth most while much is live. */
+static size_t dirty_pages_allowed(void)
+{
+	size_t live = heap.region_pages - heap.free_pages;
+	return max_size(pages_of(vm_options.dirty_bytes), live / 4);
+}
+
+/* Gives back what is dirty beyond that, and some more, so that rounds are few. */
+static void bound_dirty(uint64_t now_ms)
+{
+	size_t allowed = dirty_pages_allowed();
+	if (heap.dirty_pages > allowed)
+		purge(0, allowed - allowed / 8, 0, now_ms);
+}
+
+void vm_run_free(struct run *run)
+{
+	uint64_t now_ms = vm_os_now_ms();
+	lock_take(&heap.lock);
+	clear_tables(run);
+	run->dirty_pages = run->pages;
+	run->freed_ms = now_ms;
+	merge_free(run);
+	bound_dirty(now_ms);
+	lock_release(&heap.lock);
+}
+
+static bool extend(struct run *run, size_t pages)
+{
+	vm_regions_mend();
+	struct region *region = region_of_run(run);
+	size_t page = first_page(run);
+	struct run *behind = free_run_at(region, page + run->pages);
+	if (!behind || run->pages + behind->pages < pages)
+		return false;
+	size_t more = pages - run->pages;
+	behind = carve(behind, more, 1);
+	if (!behind)
+		return false;
+	memset(region->dirty + page + run->pages, 1, more);
+	run->pages = (uint32_t)pages;
+	vm_meta_free(behind, sizeof *behind);
+	return true;
+}
+
+static bool shorten(struct run *run, size_t pages, uint64_t now_ms)
+{
+	struct run *rest = vm_meta_alloc(sizeof *rest);
+	if (!rest)
+		return false;
+	describe(rest, region_of_run(run), first_page(run) + pages, run->pages - pages);
+	run->pages = (uint32_t)pages;
+	rest->dirty_pages = rest->pages;
+	rest->freed_ms = now_ms;
+	merge_free(rest);
+	bound_dirty(now_ms);
+	return true;
+}
+
+bool vm_run_resize(struct run *run, size_t pages)
+{
+	if (pages > UINT32_MAX)
+		return false;
+	uint64_t now_ms = vm_os_now_ms();
+	lock_take(&heap.lock);
+	bool done = true;
+	if (pages > run->pages)
+		done = extend(run, pages);
+	else if (pages < run->pages)
+		done = shorten(run, pages, now_ms);
+	lock_release(&heap.lock);
+	return done;
+}
+
+struct run *vm_run_holding(const struct region *region, uintptr_t address)
+{
+	lock_take(&heap.lock);
+	size_t page = region_page(region, address);
+	while (page > 0 && !region->run_of[page])
+		page--;
+	struct run *run = region->run_of[page];
+	if (run && address - run->start >= (uintptr_t)run->pages << PAGE_SHIFT)
+		run = NULL;
+	lock_release(&heap.lock);
+	return run;
+}
+
+void vm_pageheap_tick(uint64_t now_ms)
+{
+	if (now_ms < atomic_load_explicit(&heap.next_tick_ms, memory_order_relaxed))
+		return;
+	atomic_store_explicit(&heap.next_tick_ms, now_ms + vm_options.decay_ms / 8 + 1,
+			      memory_order_relaxed);
+	if (now_ms < vm_options.decay_ms)
+		return;
+	lock_take(&heap.lock);
+	purge(now_ms - vm_options.decay_ms, SIZE_MAX, 0, now_ms);
+	lock_release(&heap.lock);
+}
+
+bool vm_pageheap_trim(size_t pad)
+{
+	uint64_t now_ms = vm_os_now_ms();
+	size_t pad_pages = pages_of(min_size(pad, PTRDIFF_MAX));
+	lock_take(&heap.lock);
+	bool lowered = false;
+	for (unsigned i = 0; i < vm_region_count; i++) {
+		struct run *top = top_run(&vm_regions[i]);
+		lowered |= top && lower(top, pad_pages);
+	}
+	bool purged = purge(now_ms, SIZE_MAX, pad_pages, now_ms) > 0;
+	lock_release(&heap.lock);
+	return lowered || purged;
+}
+
+size_t vm_pageheap_bytes(void)
+{
+	lock_take(&heap.lock);
+	size_t bytes = heap.region_pages << PAGE_SHIFT;
+	lock_release(&heap.lock);
+	return bytes;
+}
+
+void vm_pageheap_stats(struct vm_stats *stats)
+{
+	lock_take(&heap.lock);
+	size_t used = heap.region_pages - heap.free_pages - heap.slab_pages;
+	stats->medium_live += used << PAGE_SHIFT;
+	stats->heap_mapped += heap.region_pages << PAGE_SHIFT;
+	stats->heap_free_dirty += heap.dirty_pages << PAGE_SHIFT;
+	stats->heap_free_clean += (heap.free_pages - heap.dirty_pages) << PAGE_SHIFT;
+	stats->purges += heap.purges;
+	stats->purged_bytes += heap.purged_pages << PAGE_SHIFT;
+	stats->trims += heap.trims;
+	for (unsigned i = 0; i < vm_region_count; i++)
+		stats->break_bytes += vm_regions[i].by_break ? vm_regions[i].bytes : 0;
+	lock_release(&heap.lock);
+}
+
+void vm_pageheap_lock_for_fork(void)
+{
+	vm_lock_take_for_fork(&heap.lock);
+	if (!vm_lifeboat_held())
+		vm_regions_commit_ahead();
+}
+
+/* In the child nobody finishes the purges that were under way. */
+static void take_back_purging(void)
+{
+	while (!list_empty(&heap.purging)) {
+		struct run *run = CONTAINER_OF(heap.purging.next, struct run, link);
+		finish_purge(run, false, run->freed_ms);
+	}
+}
+
+void vm_pageheap_unlock_after_fork(bool child)
+{
+	if (child)
+		take_back_purging();
+	vm_lock_release_after_fork(&heap.lock);
+}
+
+static void check_run(const struct run *run, size_t page, size_t pages_left)
+{
+	const struct region *region = region_of_run(run);
+	vm_assert(run->pages > 0 && run->pages <= pages_left);
+	vm_assert(first_page(run) == page);
+	for (size_t i = 0; i < run->pages; i++)
+		vm_assert(region->class_of[page + i] ==
+			  (run->state == RUN_SLAB ? run->class : CLASS_NONE));
+	if (run->state != RUN_FREE)
+		return;
+	vm_assert(count_dirty(region, page, run->pages) == run->dirty_pages);
+	vm_assert(region->run_of[page + run->pages - 1] == run);
+	vm_assert(!free_run_at(region, page + run->pages));
+}
+
+static void check_region(const struct region *region)
+{
+	size_t pages = region->bytes >> PAGE_SHIFT;
+	for (size_t page = 0; page < pages;) {
+		const struct run *run = region->run_of[page];
+		if (!run) { /* of a PURGING run, which is not entered */
+			page++;
+			continue;
+		}
+		check_run(run, page, pages - page);
+		page += run->pages;
+	}
+}
+
+void vm_pageheap_check(void)
+{
+	lock_take(&heap.lock);
+	for (unsigned i = 0; i < vm_region_count; i++)
+		check_region(&vm_regions[i]);
+	lock_release(&heap.lock);
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pageheap.h - runs of pages of the heap regions: handed out, split, merged, purged, given back.
+ *
+ *                 [vm_run_alloc, vm_run_alloc_slab]
+ *      FREE ------------------------------------------> USED or SLAB
+ *       ^  ^                                     USED <--- SLAB [vm_run_from_slab]
+ *       |  |                                                 |
+ *       |  +-------------------------------------------------+
+ *       |                     [vm_run_free]
+ *       |  [finish_purge]
+ *     PURGING <---- FREE                       FREE at the top of a break region ----> no page
+ *             [begin_purge]                                                 [lower]
+ *
+ * 1. Each page of a region belongs to exactly one run; runs lie side by side without gaps.
+ * 2. No two FREE runs are neighbours in a region: what is freed merges at once.
+ * 3. A FREE run is in one tree, `dirty_runs` if any of its pages is dirty, else `clean_runs`; a dirty
+ *    one is also in the list by age.
+ * 4. The tables say what region.h promises for each run; FREE runs have class CLASS_NONE.
+ * 5. A PURGING run is in no tree; its memory is being given back without the lock.
+ *
+ * Runs come from the dirty tree first, because memory that is there costs nothing; in each tree by
+ * best fit, and among equal lengths the lowest address, which keeps the top free. One lock,
+ * RANK_PAGEHEAP; operations are logarithmic in the number of free runs.
+ */
+#ifndef VM_PAGEHEAP_H
+#define VM_PAGEHEAP_H
+
+#include "base/list.h"
+#include "base/tree.h"
+#include "small/region.h"
+
+struct vm_stats;
+
+enum run_state { RUN_FREE, RUN_USED, RUN_SLAB, RUN_PURGING };
+
+/* The record of a run. Its second half is the slab's (slab.h). */
+struct run {
+	struct tree_node node; /* FREE: of its tree; SLAB: of its bin's partial slabs */
+	uintptr_t start;
+	uint32_t pages;
+	uint32_t dirty_pages; /* FREE: how many of them are dirty */
+	uint8_t state;
+	uint8_t region; /* index */
+	uint8_t class;  /* SLAB: of its slots */
+	uint8_t shard;  /* SLAB: of its bin */
+	uint16_t free_slots; /* SLAB */
+	struct list link; /* FREE and dirty: by age; PURGING: of those */
+	uint64_t freed_ms; /* FREE and dirty: the age of most of it */
+	uint64_t slots[8]; /* SLAB: bit set for each free slot */
+};
+
+_Static_assert(sizeof(struct run) == 2 * CACHE_LINE, "one line for the run, one for the slots");
+
+/* False: there is no room for the least heap. */
+bool vm_pageheap_init(bool own_break);
+
+/*
+ * A USED run of `pages` whose start is a multiple of `alignment_pages` (a power of two); `*zeroed`
+ * tells whether it surely reads as zeros. NULL: the kernel refuses.
+ */
+struct run *vm_run_alloc(size_t pages, size_t alignment_pages, bool *zeroed);
+
+/* A SLAB run of a class for a shard, all slots free. NULL: the kernel refuses. */
+struct run *vm_run_alloc_slab(unsigned class, unsigned shard);
+
+/* Makes a SLAB run, whose slots nobody will use any more as such, a USED one. */
+void vm_run_from_slab(struct run *slab);
+
+/* Takes a USED or SLAB run back. Cannot fail. */
+void vm_run_free(struct run *run);
+
+/* Makes a USED run longer or shorter where it is. False: no room behind it, or no record. */
+bool vm_run_resize(struct run *run, size_t pages);
+
+/* The run that holds an address of a region, by looking back to its first page. Takes the lock. */
+struct run *vm_run_holding(const struct region *region, uintptr_t address);
+
+/* Gives back what has been free for the decay time; cheap when nothing is due. */
+void vm_pageheap_tick(uint64_t now_ms);
+
+/* Gives back all free memory, and the break but for `pad` bytes. True: something was given back. */
+bool vm_pageheap_trim(size_t pad);
+
+/* The bytes of all regions. */
+size_t vm_pageheap_bytes(void);
+
+/* Adds the heap's figures (medium_live, heap_*, break_bytes, purge*, trims); medium_live is what
+ * USED runs hold. */
+void vm_pageheap_stats(struct vm_stats *stats);
+
+void vm_pageheap_lock_for_fork(void);
+void vm_pageheap_unlock_after_fork(bool child);
+
+/* Proves 1 to 4; stops at what is broken. Debug builds call it, tests too. */
+void vm_pageheap_check(void);
+
+#endif

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * region.h - the contiguous ranges of the page heap, their page tables, and how they grow.
+ *
+ * Region 0 is the break's range where the process's malloc is ours, else a reserve of addresses that
+ * is committed from its low end; the others are such reserves, taken when the ones before refuse to
+ * grow. For each page a region has
+ *   class_of  the size class of the slab that holds it, or CLASS_NONE: all that a hit needs;
+ *   run_of    the run that holds it: on every page of a slab, on the first page of any other run and
+ *             on the last page of a free one, NULL elsewhere;
+ *   dirty     1 where the page may hold memory and something other than zeros, 0 where it surely
+ *             reads as zeros.
+ *
+ * The break is moved only while it stands where we left it. When somebody else has raised it, what
+ * lies above our end is theirs and our break region stays as it is; should it come back to our end,
+ * we go on. When somebody has lowered it beneath our end, we raise it again before we use any of our
+ * free memory, so that none of our addresses stays unmapped or goes to somebody else.
+ *
+ * The tables are ranges of addresses committed as the region grows. They begin small, since limits of
+ * the address space may come later, and are replaced by larger ones; a thread that has just read
+ * where a table is may still look a block of its own up in the old one, so old tables stay.
+ *
+ * All that changes a region holds the page heap's lock (pageheap.h). `bytes` is read without it: who
+ * frees a block learned its address after the region had grown over it.
+ */
+#ifndef VM_REGION_H
+#define VM_REGION_H
+
+#include "base/base.h"
+
+struct run;
+
+struct region {
+	uintptr_t base;    /* first byte; never changes */
+	size_t bytes;      /* what is there now: [base, base + bytes) */
+	uint8_t *class_of; /* the three tables, indexed by page from base */
+	struct run **run_of;
+	uint8_t *dirty;
+	size_t limit_bytes;     /* the most `bytes` can become */
+	size_t committed_bytes; /* of a reserve: what may be touched, at least `bytes` */
+	size_t table_pages;     /* that the tables have room for */
+	size_t table_committed; /* that the committed parts of the tables describe */
+	bool by_break;
+};
+
+enum { REGIONS_MOST = 16 };
+
+extern struct region vm_regions[REGIONS_MOST] HIDDEN;
+extern unsigned vm_region_count;
+
+/* Opens region 0 with its first pages. False: there is no room for the least heap. */
+bool vm_region_init(bool own_break);
+
+/* Adds at least `pages` to some region, and returns it; the new pages are those from the old
+ * `bytes`, given back in *at, on. NULL: the kernel refuses. */
+struct region *vm_region_grow(size_t pages, size_t *at);
+
+/*
+ * Before a fork at the map limit: commits much of the last reserve and its tables ahead. In the child
+ * the edge between touched and untouched memory cannot move without a further map, because the
+ * kernel never merges what was touched before the fork with what comes after.
+ */
+void vm_regions_commit_ahead(void);
+
+/* Raises a break that somebody has lowered into our memory. */
+void vm_regions_mend(void);
+
+/* Takes the last `pages` off a break region. False: the break is not ours to lower, all stays. */
+bool vm_region_lower(struct region *region, size_t pages);
+
+/* Gives back what the tables hold of the first `pages` behind the end, whose entries are all zero. */
+void vm_region_purge_tables(struct region *region, size_t pages);
+
+static inline uintptr_t region_end(const struct region *region)
+{
+	return region->base + region->bytes;
+}
+
+static inline size_t region_page(const struct region *region, uintptr_t address)
+{
+	return (address - region->base) >> PAGE_SHIFT;
+}
+
+/* The region that an address lies in, or NULL. */
+static inline struct region *region_of(const void *pointer)
+{
+	uintptr_t address = (uintptr_t)pointer;
+	for (struct region *region = vm_regions; region < vm_regions + vm_region_count; region++)
+		if (address - region->base < region->bytes)
+			return region;
+	return NULL;
+}
+
+#endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+#include "small/slab.h"
+
+#include "base/check.h"
+
+void vm_slab_init(struct run *slab)
+{
+	unsigned slots = vm_classes[slab->class].slots;
+	for (unsigned word = 0; word < SLAB_SLOTS_MOST / 64; word++) {
+		unsigned from = word * 64;
+		slab->slots[word] = slots >= from + 64 ? UINT64_MAX
+				    : slots > from     ? (UINT64_C(1) << (slots - from)) - 1
+						       : 0;
+	}
+	slab->free_slots = (uint16_t)slots;
+}
+
+size_t vm_slab_take(struct run *slab, void **out, size_t count)
+{
+	size_t bytes = vm_classes[slab->class].bytes;
+	count = min_size(count, slab->free_slots);
+	size_t left = count;
+	for (unsigned word = 0; left; word++) {
+		uint64_t free = slab->slots[word];
+		uintptr_t base = slab->start + word * 64 * bytes;
+		while (free && left) {
+			out[--left] = (void *)(base + (unsigned)__builtin_ctzl(free) * bytes);
+			free &= free - 1;
+		}
+		slab->slots[word] = free;
+	}
+	slab->free_slots -= (uint16_t)count;
+	return count;
+}
+
+void vm_slab_check(const struct run *slab)
+{
+	unsigned free_slots = 0;
+	vm_assert(slab->state == RUN_SLAB);
+	vm_assert(slab->pages == vm_classes[slab->class].pages);
+	for (unsigned word = 0; word < SLAB_SLOTS_MOST / 64; word++)
+		free_slots += (unsigned)__builtin_popcountl(slab->slots[word]);
+	vm_assert(free_slots == slab->free_slots);
+	vm_assert(free_slots <= vm_classes[slab->class].slots);
+}

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT */
+#include "thread/tcache.h"
+
+#include "base/check.h"
+#include "meta/meta.h"
+#include "os/conf.h"
+#include "small/bin.h"
+#include "small/transfer.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+const struct tcache vm_tcache_none;
+const struct tcache vm_tcache_exited;
+
+__thread struct tcache *vm_tcache = (struct tcache *)&vm_tcache_none;
+
+/* The room of a stack, in bytes of its blocks: at first, and at most. */
+#define FIRST_BYTES (2 * KIB)
+#define MOST_BYTES (256 * KIB)
+enum { FIRST_MOST = 8, MOST_LEAST = 4, MOST_BLOCKS = 4096 };
+
+/* Enough to amortise a lock for threads that only allocate or only free. */
+enum { ONE_WAY = 128 };
+
+/* All caches' room_bytes. */
+static _Atomic size_t all_room_bytes;
+
+static size_t stack_room(const struct cache_stack *stack)
+{
+	return (size_t)(stack->ceiling - stack->floor);
+}
+
+static size_t stack_count(const struct cache_stack *stack)
+{
+	return (size_t)(stack->top - stack->floor);
+}
+
+static size_t first_room(unsigned class)
+{
+	size_t least = vm_classes[class].slots > 1 ? 2 : 1;
+	return clamp_size(FIRST_BYTES / vm_classes[class].bytes, least, FIRST_MOST);
+}
+
+static size_t most_room(unsigned class)
+{
+	return clamp_size(MOST_BYTES / vm_classes[class].bytes, MOST_LEAST, MOST_BLOCKS);
+}
+
+struct tcache *vm_tcache_new(unsigned shard)
+{
+	struct tcache *cache = vm_meta_alloc(sizeof *cache);
+	if (!cache)
+		return NULL;
+	*cache = (struct tcache){.shard = shard};
+	return cache;
+}
+
+static void change_room(struct tcache *cache, unsigned class, size_t from, size_t to)
+{
+	size_t bytes = vm_classes[class].bytes;
+	cache->room_bytes += (to - from) * bytes;
+	atomic_fetch_add_explicit(&all_room_bytes, (to - from) * bytes, memory_order_relaxed);
+}
+
+/* A stack of `room` with the same blocks, which it can hold. False: no memory, the old one stays. */
+static bool set_room(struct tcache *cache, unsigned class, size_t room)
+{
+	struct cache_stack *stack = &cache->stacks[class];
+	size_t old_room = stack_room(stack);
+	size_t count = stack_count(stack);
+	void **floor = NULL;
+	if (room && !(floor = vm_meta_alloc(room * sizeof floor[0])))
+		return false;
+	if (count)
+		memcpy(floor, stack->floor, count * sizeof floor[0]);
+	vm_meta_free(stack->floor, old_room * sizeof floor[0]);
+	stack->floor = floor;
+	stack->top = floor + count;
+	stack->ceiling = floor + room;
+	change_room(cache, class, old_room, room);
+	return true;
+}
+
+/* Doubles the room of a stack where its misses and the options allow it. */
+static bool grow(struct tcache *cache, unsigned class)
+{
+	struct cache_stack *stack = &cache->stacks[class];
+	size_t room = stack_room(stack);
+	if (!room && vm_classes[class].slots > 1)
+		return set_room(cache, class, first_room(class));
+	size_t most = most_room(class);
+	if (!stack->refills || !stack->flushes)
+		most = min_size(most, ONE_WAY);
+	size_t more = room ? min_size(2 * room, most) - min_size(room, most) : first_room(class);
+	size_t bytes = more * vm_classes[class].bytes;
+	if (!more || cache->room_bytes + bytes > vm_options.thread_cache_bytes ||
+	    atomic_load_explicit(&all_room_bytes, memory_order_relaxed) + bytes >
+		    vm_options.cache_bytes)
+		return false;
+	return set_room(cache, class, room + more);
+}
+
+/* Returns the `count` oldest blocks: to the transfer cache, as far as it takes them, if `shared`. */
+static void flush_oldest(struct cache_stack *stack, unsigned class, size_t count, bool shared)
+{
+	if (!count)
+		return;
+	size_t left = count;
+	if (shared)
+		left -= vm_transfer_put(class, stack->floor, count);
+	if (left)
+		vm_bin_flush(class, stack->floor, left);
+	size_t kept = stack_count(stack) - count;
+	memmove(stack->floor, stack->floor + count, kept * sizeof stack->floor[0]);
+	stack->top = stack->floor + kept;
+}
+
+static void count_up(uint16_t *counter)
+{
+	*counter += *counter < UINT16_MAX;
+}
+
+void vm_tcache_flush_push(struct tcache *cache, unsigned class, void *block)
+{
+	struct cache_stack *stack = &cache->stacks[class];
+	count_up(&stack->flushes);
+	if (!grow(cache, class)) {
+		if (!stack_room(stack)) {
+			vm_bin_flush(class, &block, 1);
+			return;
+		}
+		flush_oldest(stack, class, (stack_room(stack) + 1) / 2, true);
+	}
+	*stack->top++ = block;
+}
+
+void *vm_tcache_refill_pop(struct tcache *cache, unsigned class)
+{
+	struct cache_stack *stack = &cache->stacks[class];
+	count_up(&stack->refills);
+	if (!stack_room(stack) || stack->refills > 1)
+		grow(cache, class);
+	size_t wanted = stack_room(stack) / 2;
+	void *single;
+	void **blocks = wanted ? stack->floor : &single;
+	wanted += !wanted;
+	size_t count = vm_transfer_get(class, blocks, wanted);
+	if (!count)
+		count = vm_bin_fill(class, cache->shard, blocks, wanted);
+	if (!count)
+		return NULL;
+	if (blocks == stack->floor)
+		stack->top = blocks + count - 1;
+	return blocks[count - 1];
+}
+
+void vm_tcache_collect(struct tcache *cache, uint64_t now_ms)
+{
+	if (now_ms < cache->collect_ms)
+		return;
+	cache->collect_ms = now_ms + vm_options.decay_ms / 2 + 1;
+	for (unsigned class = 1; class < CLASS_COUNT; class++) {
+		struct cache_stack *stack = &cache->stacks[class];
+		if (!stack->refills && !stack->flushes && stack_room(stack)) {
+			flush_oldest(stack, class, (stack_count(stack) + 1) / 2, true);
+			if (!stack_count(stack))
+				set_room(cache, class, 0);
+		}
+		stack->refills = 0;
+		stack->flushes = 0;
+	}
+}
+
+void vm_tcache_trim(struct tcache *cache)
+{
+	for (unsigned class = 1; class < CLASS_COUNT; class++) {
+		struct cache_stack *stack = &cache->stacks[class];
+		flush_oldest(stack, class, stack_count(stack), false);
+		set_room(cache, class, 0);
+	}
+}
+
+void vm_tcache_delete(struct tcache *cache)
+{
+	vm_tcache_trim(cache);
+	vm_meta_free(cache, sizeof *cache);
+}
+
+void vm_tcache_forget_others(const struct tcache *own)
+{
+	atomic_store_explicit(&all_room_bytes, own ? own->room_bytes : 0, memory_order_relaxed);
+}
+
+size_t vm_tcache_cached(const struct tcache *cache)
+{
+	size_t bytes = 0;
+	for (unsigned class = 1; class < CLASS_COUNT; class++) {
+		size_t count = stack_count(&cache->stacks[class]);
+		if (count <= MOST_BLOCKS) /* else its thread is changing the stack right now */
+			bytes += count * vm_classes[class].bytes;
+	}
+	return bytes;
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/* A seccomp filter refuses brk with EPERM, in the middle of the work or from the start: allocation goes on. */
+#define _GNU_SOURCE 1
+#include "blocks.h"
+#include "child.h"
+#include "exhaust.h"
+#include "foreign.h"
+#include "must.h"
+#include "suite.h"
+
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <malloc.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static struct blocks blocks;
+static struct child child;
+
+static void refuse_system_call(unsigned number)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog program = { sizeof filter / sizeof *filter, filter };
+
+	must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+	must(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+}
+
+static void refuse_brk(void *unused)
+{
+	(void)unused;
+	refuse_system_call(SYS_brk);
+}
+
+static int work(void)
+{
+	blocks_init(&blocks, 500, 900000, 1);
+	blocks_steps(&blocks, 3000);
+	must(blocks.refused == 0);
+	blocks_free(&blocks);
+	must(exhaust(3000, 40 << 20) >= 40 << 20);
+	must(exhaust(200000, 40 << 20) >= 40 << 20);
+	malloc_trim(0);
+	return 0;
+}
+
+START_TEST(brk_refused_from_the_middle_of_the_work)
+{
+	grow_until_break_moves();
+	refuse_brk(NULL);
+	ck_assert_int_eq(work(), 0);
+	grown_check();
+	grown_free();
+	ck_assert_int_eq(work(), 0);
+}
+END_TEST
+
+START_TEST(brk_refused_from_the_start_of_the_program)
+{
+	child_exec_self(&child, "work", refuse_brk, NULL);
+	ck_assert_msg(child_exited(&child, 0), "status %x: %s", child.status, child.err);
+}
+END_TEST
+
+static void refuse_mremap_and_prctl(void *unused)
+{
+	(void)unused;
+	refuse_system_call(SYS_mremap);
+	refuse_system_call(SYS_process_madvise);
+	refuse_system_call(SYS_prctl);
+}
+
+START_TEST(mremap_process_madvise_and_prctl_refused_from_the_start)
+{
+	child_exec_self(&child, "work", refuse_mremap_and_prctl, NULL);
+	ck_assert_msg(child_exited(&child, 0), "status %x: %s", child.status, child.err);
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+	const TTest *const tests[] = {
+		brk_refused_from_the_middle_of_the_work,
+		brk_refused_from_the_start_of_the_program,
+		mremap_process_madvise_and_prctl_refused_from_the_start,
+		NULL,
+	};
+	if (argc == 2 && strcmp(argv[1], "work") == 0)
+		return work();
+	return suite_main(argv, "break_seccomp", tests, 20);
+}

@@ -1,0 +1,540 @@
+/* SPDX-License-Identifier: MIT */
+#include "fake_os.h"
+
+#include "must.h"
+
+#include "os/os.h"
+
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+struct fake_os fake_os = {
+	.page_bytes = PAGE_BYTES,
+	.map_limit = 65530,
+	.address_limit = SIZE_MAX,
+	.data_limit = SIZE_MAX,
+	.now_ms = 1000,
+};
+
+struct os vm_os;
+
+#define ARENA_BYTES ((size_t)256 << 30)
+#define BREAK_ROOM ((size_t)32 << 30)
+#define HUGE_BYTES ((size_t)2 << 20)
+
+static struct {
+	pthread_mutex_t mutex;
+	uintptr_t base; /* of the arena; the break starts here */
+	uintptr_t end;
+	uintptr_t brk;
+} kernel = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+static void lock(void)
+{
+	if (fake_os.slow)
+		sched_yield();
+	pthread_mutex_lock(&kernel.mutex);
+}
+
+static void unlock(void)
+{
+	pthread_mutex_unlock(&kernel.mutex);
+}
+
+/* The memory behind it ---------------------------------------------------------------------- */
+
+static size_t resident_bytes(uintptr_t start, uintptr_t end)
+{
+	static unsigned char pages[4096];
+	const size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE);
+	size_t bytes = 0;
+	while (start < end) {
+		size_t step = min_size(end - start, sizeof pages * page_bytes);
+		must(!mincore((void *)start, step, pages));
+		for (size_t i = 0; i < (step + page_bytes - 1) / page_bytes; i++)
+			bytes += (pages[i] & 1) * page_bytes;
+		start += step;
+	}
+	return bytes;
+}
+
+static void discard(uintptr_t start, uintptr_t end)
+{
+	must(!madvise((void *)start, end - start, MADV_DONTNEED));
+}
+
+static void copy_resident(uintptr_t to, uintptr_t from, size_t bytes)
+{
+	for (size_t at = 0; at < bytes; at += vm_os.page_bytes)
+		if (resident_bytes(from + at, from + at + vm_os.page_bytes))
+			memcpy((void *)(to + at), (void *)(from + at), vm_os.page_bytes);
+}
+
+/* Requests ---------------------------------------------------------------------------------- */
+
+/* Every request that may be refused passes here; `allowed` is what the rules say. */
+static bool admit(bool allowed)
+{
+	fake_os.calls++;
+	if (fake_os.calls >= fake_os.fail_from && fake_os.calls < fake_os.fail_to)
+		allowed = false;
+	fake_os.refusals += !allowed;
+	return allowed;
+}
+
+static bool room_for_bytes(size_t bytes, bool writable)
+{
+	return fake_maps.bytes + bytes <= fake_os.address_limit &&
+	       (!writable || fake_maps.writable_bytes + bytes <= fake_os.data_limit);
+}
+
+/* mmap and brk look at the limit with `>`, before they merge. */
+static bool room_for_new(size_t bytes, bool writable)
+{
+	return fake_maps.count <= fake_os.map_limit && room_for_bytes(bytes, writable);
+}
+
+/* Splits look at it with `>=`. */
+static bool room_for_splits(size_t splits)
+{
+	return !splits || fake_maps.count + splits <= fake_os.map_limit;
+}
+
+static uintptr_t place(size_t bytes)
+{
+	return fake_maps_place(kernel.base + BREAK_ROOM, kernel.end, bytes);
+}
+
+static void *add_map(uintptr_t start, size_t bytes, enum fake_kind kind)
+{
+	if (!admit(start && room_for_new(bytes, kind == FAKE_PLAIN)))
+		return NULL;
+	must(fake_maps_vacant(start, start + bytes));
+	must(kind != FAKE_PLAIN || !resident_bytes(start, start + bytes));
+	fake_maps_insert((struct vma){.start = start, .end = start + bytes, .kind = kind});
+	fake_maps_merge(start);
+	fake_maps_merge(start + bytes);
+	return (void *)start;
+}
+
+static void *map(size_t bytes, enum fake_kind kind)
+{
+	lock();
+	must(bytes && bytes % vm_os.page_bytes == 0);
+	void *address = add_map(place(bytes), bytes, kind);
+	unlock();
+	return address;
+}
+
+static size_t splits_of_unmap(uintptr_t start, uintptr_t end)
+{
+	const struct vma *vma = fake_maps_at(start);
+	return vma && vma->start < start && vma->end > end;
+}
+
+static void cut_out(uintptr_t start, uintptr_t end)
+{
+	fake_maps_cut_out(start, end);
+	discard(start, end);
+}
+
+static bool unmap(uintptr_t start, size_t bytes)
+{
+	must(start % vm_os.page_bytes == 0 && bytes && bytes % vm_os.page_bytes == 0);
+	must(fake_maps_cover(start, start + bytes, false));
+	if (!admit(room_for_splits(splits_of_unmap(start, start + bytes))))
+		return false;
+	cut_out(start, start + bytes);
+	return true;
+}
+
+void *vm_os_map(size_t bytes)
+{
+	return map(bytes, FAKE_PLAIN);
+}
+
+void *vm_os_reserve(size_t bytes)
+{
+	return map(bytes, FAKE_RESERVED);
+}
+
+bool vm_os_unmap(void *address, size_t bytes)
+{
+	lock();
+	fake_os.unmaps++;
+	bool unmapped = unmap((uintptr_t)address, bytes);
+	unlock();
+	return unmapped;
+}
+
+/* Maps that merge with nothing: in the model, each page is one of its own kind. */
+void *vm_os_hold_maps(size_t maps)
+{
+	lock();
+	uintptr_t start = place(maps * vm_os.page_bytes);
+	bool held = admit(start && room_for_new(maps * vm_os.page_bytes, false) &&
+			  room_for_splits(maps));
+	for (size_t i = 0; held && i < maps; i++)
+		fake_maps_insert((struct vma){.start = start + i * vm_os.page_bytes,
+					      .end = start + (i + 1) * vm_os.page_bytes,
+					      .kind = FAKE_RESERVED,
+					      .unmergeable = true});
+	unlock();
+	return held ? (void *)start : NULL;
+}
+
+void vm_os_release_maps(void *range, size_t maps)
+{
+	lock();
+	fake_maps_cut_out((uintptr_t)range, (uintptr_t)range + maps * vm_os.page_bytes);
+	unlock();
+}
+
+size_t vm_os_map_limit(void)
+{
+	return fake_os.map_limit;
+}
+
+size_t vm_os_count_maps(void)
+{
+	return fake_maps.count;
+}
+
+/* The splits it takes to make part of a reserve writable: none at an edge where the neighbour is. */
+static size_t splits_of_commit(uintptr_t start, uintptr_t end)
+{
+	struct vma *vma = fake_maps_at(start);
+	struct vma committed = *vma;
+	committed.kind = FAKE_COMMITTED;
+	committed.start = start;
+	committed.end = end;
+	const struct vma *above = fake_maps_at(vma->end);
+	const struct vma *below = fake_maps_at(vma->start - 1);
+	if (start == vma->start && below && fake_maps_can_merge(below, &committed))
+		return 0;
+	if (end == vma->end && above && fake_maps_can_merge(&committed, above))
+		return 0;
+	return (size_t)(start > vma->start) + (size_t)(end < vma->end);
+}
+
+static bool commit(uintptr_t start, uintptr_t end)
+{
+	while (start < end && fake_maps_at(start)->kind == FAKE_COMMITTED)
+		start = fake_maps_at(start)->end;
+	if (start >= end)
+		return admit(true);
+	const struct vma *vma = fake_maps_at(start);
+	must(vma->kind == FAKE_RESERVED && vma->end >= end);
+	if (!admit(fake_maps.writable_bytes + (end - start) <= fake_os.data_limit &&
+		   room_for_splits(splits_of_commit(start, end))))
+		return false;
+	fake_maps_split(start);
+	fake_maps_split(end);
+	fake_maps_set_kind(fake_maps_at(start), FAKE_COMMITTED);
+	fake_maps_merge(start);
+	fake_maps_merge(end);
+	return true;
+}
+
+bool vm_os_commit(void *address, size_t bytes)
+{
+	lock();
+	uintptr_t start = (uintptr_t)address;
+	must(fake_maps_cover(start, start + bytes, false));
+	bool committed = commit(start, start + bytes);
+	unlock();
+	return committed;
+}
+
+bool vm_os_purge(void *address, size_t bytes)
+{
+	uintptr_t start = (uintptr_t)address;
+	lock();
+	fake_os.purges++;
+	must(start % vm_os.page_bytes == 0 && bytes % vm_os.page_bytes == 0);
+	must(fake_maps_cover(start, start + bytes, true));
+	bool purged = admit(!fake_os.purge_refused);
+	if (purged)
+		discard(start, start + bytes);
+	unlock();
+	return purged;
+}
+
+static bool resize_in_place(struct vma *vma, uintptr_t end, size_t new_end)
+{
+	if (new_end <= end) {
+		if (new_end < end && !room_for_splits(splits_of_unmap(new_end, end)))
+			return false;
+		if (new_end < end)
+			cut_out(new_end, end);
+		return true;
+	}
+	if (vma->end != end || !fake_maps_vacant(end, new_end))
+		return false;
+	fake_maps_set_end(vma, new_end);
+	fake_maps_merge(new_end);
+	return true;
+}
+
+static void *move(uintptr_t start, size_t old_bytes, size_t new_bytes)
+{
+	uintptr_t moved = place(new_bytes);
+	if (!moved || fake_maps.count + 3 >= fake_os.map_limit)
+		return NULL;
+	struct vma vma = *fake_maps_at(start);
+	if (vma.anon)
+		vma.displaced += (intptr_t)(start - moved);
+	vma.start = moved;
+	vma.end = moved + new_bytes;
+	fake_maps_insert(vma);
+	copy_resident(moved, start, min_size(old_bytes, new_bytes));
+	cut_out(start, start + old_bytes);
+	fake_maps_merge(moved);
+	fake_maps_merge(moved + new_bytes);
+	return (void *)moved;
+}
+
+void *vm_os_remap(void *address, size_t old_bytes, size_t new_bytes, bool may_move)
+{
+	uintptr_t start = (uintptr_t)address;
+	lock();
+	must(fake_maps_cover(start, start + old_bytes, true));
+	size_t grown = new_bytes - min_size(old_bytes, new_bytes);
+	struct vma *vma = fake_maps_at(start);
+	bool one = vma->end >= start + old_bytes; /* else EFAULT */
+	void *result = NULL;
+	if (admit((one || !grown) && room_for_bytes(grown, true))) {
+		if (resize_in_place(vma, start + old_bytes, start + new_bytes))
+			result = address;
+		else if (may_move && one)
+			result = move(start, old_bytes, new_bytes);
+		fake_os.refusals += !result;
+	}
+	unlock();
+	return result;
+}
+
+/* The break --------------------------------------------------------------------------------- */
+
+void *vm_os_break(void)
+{
+	return (void *)kernel.brk;
+}
+
+static bool grow_break(uintptr_t end, uintptr_t new_end)
+{
+	/* One page must stay free above. */
+	if (new_end + vm_os.page_bytes > kernel.base + BREAK_ROOM ||
+	    !fake_maps_vacant(end, new_end + vm_os.page_bytes))
+		return false;
+	return add_map(end, new_end - end, FAKE_PLAIN);
+}
+
+static void *move_break(ptrdiff_t bytes)
+{
+	uintptr_t old = kernel.brk;
+	uintptr_t end = align_up(old, vm_os.page_bytes);
+	uintptr_t new_end = align_up(old + (size_t)bytes, vm_os.page_bytes);
+	if (old + (size_t)bytes < kernel.base)
+		return NULL;
+	if (new_end > end && !grow_break(end, new_end))
+		return NULL;
+	if (new_end < end)
+		cut_out(new_end, end);
+	kernel.brk = old + (size_t)bytes;
+	return (void *)old;
+}
+
+void *vm_os_move_break(ptrdiff_t bytes)
+{
+	return fake_os_foreign_move_break(bytes);
+}
+
+void *fake_os_foreign_move_break(ptrdiff_t bytes)
+{
+	lock();
+	void *old = move_break(bytes);
+	unlock();
+	return old;
+}
+
+/* Controls of the tests --------------------------------------------------------------------- */
+
+void fake_os_touch(const void *address, size_t bytes)
+{
+	uintptr_t start = (uintptr_t)address;
+	lock();
+	must(fake_maps_cover(start, start + bytes, true));
+	for (struct vma *vma = fake_maps_below(start + bytes); vma && vma->end > start;
+	     vma = fake_maps_next_lower(vma))
+		fake_maps_touch(vma);
+	unlock();
+}
+
+uint64_t fake_os_advance(uint64_t ms)
+{
+	return atomic_fetch_add(&fake_os.now_ms, ms) + ms;
+}
+
+void fake_os_become_child(void)
+{
+	lock();
+	for (size_t i = 0; i < fake_maps.count; i++)
+		fake_maps.vmas[i].inherited = fake_maps.vmas[i].anon != 0;
+	unlock();
+}
+
+void *fake_os_foreign_map(size_t bytes, bool plain)
+{
+	return map(bytes, plain ? FAKE_PLAIN : FAKE_FOREIGN);
+}
+
+void *fake_os_foreign_map_at(void *address, size_t bytes, bool plain)
+{
+	uintptr_t start = (uintptr_t)address;
+	lock();
+	void *mapped = fake_maps_vacant(start, start + bytes)
+			       ? add_map(start, bytes, plain ? FAKE_PLAIN : FAKE_FOREIGN)
+			       : NULL;
+	unlock();
+	return mapped;
+}
+
+bool fake_os_foreign_unmap(void *address, size_t bytes)
+{
+	lock();
+	bool unmapped = unmap((uintptr_t)address, bytes);
+	unlock();
+	return unmapped;
+}
+
+void fake_os_foreign_maps_add(size_t count)
+{
+	lock();
+	for (size_t i = 0; i < count; i++) {
+		uintptr_t start = place(vm_os.page_bytes);
+		must(start);
+		fake_maps_insert((struct vma){.start = start,
+				    .end = start + vm_os.page_bytes,
+				    .kind = FAKE_FOREIGN,
+				    .unmergeable = true});
+	}
+	unlock();
+}
+
+void fake_os_foreign_maps_remove(size_t count)
+{
+	lock();
+	for (size_t i = 0; i < fake_maps.count && count;) {
+		if (fake_maps.vmas[i].unmergeable && fake_maps.vmas[i].kind == FAKE_FOREIGN) {
+			fake_maps_erase(&fake_maps.vmas[i]);
+			count--;
+		} else {
+			i++;
+		}
+	}
+	must(!count);
+	unlock();
+}
+
+bool fake_os_is_writable(const void *address, size_t bytes)
+{
+	lock();
+	bool writable = fake_maps_cover((uintptr_t)address, (uintptr_t)address + bytes, true);
+	unlock();
+	return writable;
+}
+
+size_t fake_os_resident_bytes(const void *address, size_t bytes)
+{
+	lock();
+	size_t resident = resident_bytes((uintptr_t)address, (uintptr_t)address + bytes);
+	unlock();
+	return resident;
+}
+
+size_t fake_os_maps_in(const void *address, size_t bytes)
+{
+	size_t count = 0;
+	lock();
+	for (struct vma *vma = fake_maps_below((uintptr_t)address + bytes);
+	     vma && vma->end > (uintptr_t)address; vma = fake_maps_next_lower(vma))
+		count++;
+	unlock();
+	return count;
+}
+
+/* The rest of os.h -------------------------------------------------------------------------- */
+
+void vm_os_init(void)
+{
+	if (!kernel.base) {
+		void *arena = mmap(NULL, ARENA_BYTES + HUGE_BYTES, PROT_READ | PROT_WRITE,
+				   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		must(arena != MAP_FAILED);
+		kernel.base = align_up((uintptr_t)arena, HUGE_BYTES);
+		kernel.end = kernel.base + ARENA_BYTES;
+		kernel.brk = kernel.base;
+	}
+	vm_os = (struct os){
+		.page_bytes = fake_os.page_bytes,
+		.memory_bytes = 8 * GIB,
+		.map_limit = fake_os.map_limit,
+		.address_limit = SIZE_MAX,
+		.cpus = 2,
+	};
+}
+
+uint64_t vm_os_now_ms(void)
+{
+	return fake_os.now_ms;
+}
+
+const char *vm_os_environment(const char *name)
+{
+	return getenv(name);
+}
+
+void vm_os_write_error(const char *text, size_t length)
+{
+	size_t used = strlen(fake_os.error);
+	length = min_size(length, sizeof fake_os.error - 1 - used);
+	memcpy(fake_os.error + used, text, length);
+	fake_os.error[used + length] = 0;
+}
+
+void vm_os_abort(void)
+{
+	fputs(fake_os.error, stderr);
+	abort();
+}
+
+void vm_os_wait(_Atomic uint32_t *word, uint32_t value)
+{
+	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+}
+
+void vm_os_wake_one(_Atomic uint32_t *word)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+bool vm_os_out_of_maps(void)
+{
+	return fake_maps.count > fake_os.map_limit;
+}
+
+enum vm_cause vm_os_find_cause(size_t bytes, size_t *limit)
+{
+	(void)bytes;
+	*limit = fake_os.map_limit;
+	return vm_os_out_of_maps() ? VM_CAUSE_MAP_LIMIT : VM_CAUSE_MEMORY;
+}

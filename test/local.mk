@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: MIT
+# To add a test: write test/FOLDER/NAME.c (or .cc) and put its name into the list of its folder.
+# Everything in TESTS goes through scripts/run-test, which makes TAP of it: each case is counted.
+
+# With the core and a fake kernel; malloc is the C library's.
+unit_tests = \
+	test/unit/bin \
+	test/unit/conf \
+	test/unit/index \
+	test/unit/large \
+	test/unit/large_storm \
+	test/unit/lifeboat \
+	test/unit/mapping \
+	test/unit/meta \
+	test/unit/pageheap \
+	test/unit/print \
+	test/unit/ranges \
+	test/unit/region \
+	test/unit/sizeclass \
+	test/unit/slab \
+	test/unit/tcache \
+	test/unit/transfer \
+	test/unit/tree \
+	test/unit/vma
+
+# Alone; the library is preloaded (VMALLOC_SO), as into any program.
+preloaded_tests = \
+	test/integration/aligned \
+	test/integration/break_blocked \
+	test/integration/break_foreign \
+	test/integration/break_limits \
+	test/integration/break_seccomp \
+	test/integration/break_start \
+	test/integration/calloc \
+	test/integration/conf \
+	test/integration/conf_effect \
+	test/integration/conf_symbol \
+	test/integration/errno \
+	test/integration/exit \
+	test/integration/first_operation \
+	test/integration/fork \
+	test/integration/introspect \
+	test/integration/kernel_limits \
+	test/integration/libc_aliases \
+	test/integration/locked_memory \
+	test/integration/malloc \
+	test/integration/malloc_zero \
+	test/integration/realloc \
+	test/integration/reallocarray \
+	test/integration/sized_free \
+	test/integration/thread_exit \
+	test/integration/threads \
+	test/integration/usable_size \
+	test/integration/vma_count \
+	test/death/double_free \
+	test/death/foreign_free \
+	test/death/interior_free \
+	test/stress/churn \
+	test/stress/cross_thread \
+	test/stress/fork_storm \
+	test/stress/map_pressure_foreign \
+	test/stress/map_pressure_fork \
+	test/stress/map_pressure_holes \
+	test/stress/map_pressure_rlimit \
+	$(cxx_tests)
+
+# The storms on vm.max_map_count; `make soak-maps` runs them for SOAK_SECONDS each, whole contents checked.
+map_storms = \
+	test/stress/map_pressure_foreign \
+	test/stress/map_pressure_fork \
+	test/stress/map_pressure_holes \
+	test/stress/map_pressure_limit \
+	test/stress/map_pressure_rlimit
+SOAK_SECONDS = 120
+
+# The same, in C++.
+if HAVE_CXX
+cxx_tests = \
+	test/integration/cxx \
+	test/integration/thread_local
+endif
+test_integration_cxx_SOURCES = test/integration/cxx.cpp
+test_integration_thread_local_SOURCES = test/integration/thread_local.cpp
+
+# With the library in another way: opened, or one of the archives.
+linked_tests = \
+	test/integration/dlopen \
+	test/integration/prefixed \
+	test/integration/static_link
+
+# Real programs.
+bats_tests = \
+	test/preload/common.bats \
+	test/preload/compilers.bats \
+	test/preload/databases.bats \
+	test/preload/editors.bats \
+	test/preload/languages.bats \
+	test/preload/servers.bats \
+	test/preload/start.bats \
+	test/preload/tools.bats \
+	test/preload/valgrind.bats
+
+check_scripts = \
+	scripts/check-benches \
+	scripts/check-headers \
+	scripts/check-hotpath \
+	scripts/check-install \
+	scripts/check-instructions \
+	scripts/check-layers \
+	scripts/check-symbols
+
+# What also runs in the build by another compiler.
+quick_tests = $(unit_tests) $(preloaded_tests) $(linked_tests) \
+	scripts/check-hotpath scripts/check-symbols
+
+# What means something under qemu-user, where memory, limits and signals are the emulator's.
+emulated_tests = $(unit_tests) \
+	test/integration/calloc \
+	test/integration/errno \
+	test/integration/exit \
+	test/integration/first_operation \
+	test/integration/libc_aliases \
+	test/integration/malloc_zero \
+	test/integration/prefixed \
+	test/integration/reallocarray \
+	test/integration/sized_free \
+	test/integration/static_link \
+	test/integration/threads \
+	test/stress/churn \
+	test/stress/cross_thread \
+	scripts/check-symbols
+
+TESTS += $(bats_tests) $(check_scripts)
+check_PROGRAMS += test/hotpath/trace
+check_DATA = libvmalloc.la libvmalloc_prefixed.a
+
+if HAVE_CHECK
+check_PROGRAMS += $(unit_tests) $(preloaded_tests) $(linked_tests)
+TESTS += $(unit_tests) $(preloaded_tests) $(linked_tests)
+EXTRA_PROGRAMS += $(map_storms)
+check_LIBRARIES += libtest.a
+EXTRA_LTLIBRARIES = libvm_unit.la
+CLEANFILES += libvm_unit.la
+endif
+
+# What tests share.
+libtest_a_CPPFLAGS = $(AM_CPPFLAGS) $(TEST_CPPFLAGS)
+libtest_a_SOURCES = \
+	test/lib/blocks.c test/lib/blocks.h \
+	test/lib/child.c test/lib/child.h \
+	test/lib/crew.c test/lib/crew.h \
+	test/lib/death.c test/lib/death.h \
+	test/lib/exhaust.c test/lib/exhaust.h \
+	test/lib/foreign.c test/lib/foreign.h \
+	test/lib/maps.c test/lib/maps.h \
+	test/lib/must.c test/lib/must.h \
+	test/lib/opaque.h \
+	test/lib/pattern.c test/lib/pattern.h \
+	test/lib/preload.c \
+	test/lib/proc.c test/lib/proc.h \
+	test/lib/rng.c test/lib/rng.h \
+	test/lib/storm.c test/lib/storm.h \
+	test/lib/stress.c test/lib/stress.h \
+	test/lib/suite.c test/lib/suite.h \
+	test/lib/team.c test/lib/team.h
+
+libvm_unit_la_SOURCES = \
+	test/lib/fake_maps.c test/lib/fake_maps.h \
+	test/lib/fake_os.c test/lib/fake_os.h
+libvm_unit_la_LIBADD = libvm_core.la libvm_standalone.la
+
+# One rule for all programs of a kind (variables of the target, a feature of GNU make).
+LDADD =
+TEST_CPPFLAGS = -I$(top_srcdir)/test/lib $(CHECK_CFLAGS)
+$(unit_tests) $(preloaded_tests) $(linked_tests) $(map_storms): CPPFLAGS += $(TEST_CPPFLAGS)
+$(unit_tests): LDADD = libtest.a libvm_unit.la libtest.a $(CHECK_LIBS)
+$(unit_tests): libtest.a libvm_unit.la
+$(preloaded_tests) $(linked_tests) $(map_storms): LDADD = libtest.a $(CHECK_LIBS) -ldl
+$(preloaded_tests) $(linked_tests) $(map_storms): libtest.a
+
+test_integration_conf_symbol_LDFLAGS = -rdynamic
+test_integration_prefixed_LDADD = libtest.a libvmalloc_prefixed.a $(CHECK_LIBS)
+test_integration_static_link_LDADD = libtest.a libvmalloc.a $(CHECK_LIBS)
+test_integration_static_link_LDFLAGS = -all-static
+
+soak-maps: libvmalloc.la $(map_storms)
+	for storm in $(map_storms); do \
+		VMALLOC_SO='$(abs_top_builddir)/.libs/libvmalloc.so' ./$$storm --full --seconds $(SOAK_SECONDS) || \
+			exit 1; \
+	done
+.PHONY: soak-maps
+
+TEST_EXTENSIONS = .bats
+LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
+LOG_COMPILER = $(top_srcdir)/scripts/run-test
+BATS_LOG_DRIVER = $(LOG_DRIVER)
+BATS_LOG_COMPILER = $(LOG_COMPILER)
+AM_TESTS_ENVIRONMENT = \
+	VMALLOC_SO='$(abs_top_builddir)/.libs/libvmalloc.so' VM_DEBUG='$(VM_DEBUG)' \
+	srcdir='$(srcdir)' CC='$(CC)' CXX='$(CXX)' NM='$(NM)' OBJDUMP='$(OBJDUMP)' MAKE='$(MAKE)' \
+	host_cpu='$(host_cpu)' EMULATOR='$(EMULATOR)'; \
+	export VMALLOC_SO VM_DEBUG srcdir CC CXX NM OBJDUMP MAKE host_cpu EMULATOR;
+
+EXTRA_DIST += $(bats_tests) $(check_scripts) scripts/run-test scripts/tally test/install/program.c \
+	scripts/emulate-aarch64 scripts/fetch-aarch64-check \
+	scripts/packages.build scripts/packages.programs scripts/packages.test \
+	test/preload/common.bash test/preload/programs

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: MIT */
+/* small/bin.h: blocks of all classes and shards are distinct, go back where they came from, and their
+ * empty slabs go to the page heap. */
+#include "fake_os.h"
+#include "must.h"
+#include "pattern.h"
+#include "rng.h"
+#include "suite.h"
+
+#include "os/conf.h"
+#include "os/os.h"
+#include "small/bin.h"
+#include "small/slab.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <vmalloc.h>
+
+enum { BLOCKS = 6000, STEPS = 12000, BATCH = 300, SHARDS = 3 };
+
+struct block {
+	void *memory;
+	uint64_t seed;
+};
+
+/* The blocks out, for each class. */
+static struct {
+	struct block blocks[BLOCKS];
+	size_t count;
+} out[CLASS_COUNT];
+static size_t live_bytes;
+
+static void setup(void)
+{
+	vm_os_init();
+	vm_options.shards = SHARDS;
+	must(vm_pageheap_init(true));
+	must(vm_bins_init());
+	must(vm_shards == SHARDS);
+}
+
+static struct vm_stats stats(void)
+{
+	struct vm_stats figures = {0};
+	vm_bins_stats(&figures);
+	vm_pageheap_stats(&figures);
+	return figures;
+}
+
+static size_t heap_used(void)
+{
+	struct vm_stats figures = stats();
+	return figures.heap_mapped - figures.heap_free_dirty - figures.heap_free_clean;
+}
+
+static void remember(unsigned class, void *memory, struct rng *rng)
+{
+	struct block *block = &out[class].blocks[out[class].count++];
+	*block = (struct block){memory, rng_next(rng)};
+	pattern_fill(memory, vm_classes[class].bytes, block->seed);
+	live_bytes += vm_classes[class].bytes;
+}
+
+static void *forget(unsigned class, size_t index)
+{
+	struct block block = out[class].blocks[index];
+	must(pattern_holds(block.memory, vm_classes[class].bytes, block.seed));
+	out[class].blocks[index] = out[class].blocks[--out[class].count];
+	live_bytes -= vm_classes[class].bytes;
+	return block.memory;
+}
+
+/* Few of the large. */
+static size_t batch_most(unsigned class)
+{
+	return clamp_size(256 * KIB / vm_classes[class].bytes, 2, BATCH);
+}
+
+static void fill(struct rng *rng, unsigned class)
+{
+	void *blocks[BATCH];
+	size_t count = 1 + rng_below(rng, batch_most(class));
+	unsigned shard = (unsigned)rng_below(rng, SHARDS);
+	if (out[class].count + count > BLOCKS)
+		return;
+	must(vm_bin_fill(class, shard, blocks, count) == count);
+	for (size_t i = 0; i < count; i++) {
+		const struct region *region = region_of(blocks[i]);
+		must(region);
+		size_t page = region_page(region, (uintptr_t)blocks[i]);
+		must(region->class_of[page] == class);
+		must(region->run_of[page]->shard == shard);
+		must(slab_slot_state(region->run_of[page], blocks[i]) == SLOT_TAKEN);
+		remember(class, blocks[i], rng);
+	}
+}
+
+static void flush(struct rng *rng, unsigned class, size_t count)
+{
+	void *blocks[BLOCKS];
+	count = min_size(count, out[class].count);
+	for (size_t i = 0; i < count; i++)
+		blocks[i] = forget(class, rng_below(rng, out[class].count));
+	vm_bin_flush(class, blocks, count);
+}
+
+static void churn(struct rng *rng)
+{
+	for (int i = 0; i < STEPS; i++) {
+		/* Some classes often, that their slabs empty and fill. */
+		size_t classes = rng_below(rng, 2) ? 6 : CLASS_COUNT - 1;
+		unsigned class = 1 + (unsigned)rng_below(rng, classes);
+		if (rng_below(rng, 2))
+			fill(rng, class);
+		else
+			flush(rng, class, 1 + rng_below(rng, batch_most(class) * 3 / 2));
+		if (i % 500 == 0) {
+			vm_bins_check();
+			vm_pageheap_check();
+			must(stats().small_live == live_bytes);
+		}
+	}
+}
+
+START_TEST(any_sequence_keeps_blocks_apart_and_gives_all_slabs_back)
+{
+	setup();
+	struct rng rng = rng_make(rng_process_seed());
+	churn(&rng);
+	for (unsigned class = 1; class < CLASS_COUNT; class++)
+		flush(&rng, class, BLOCKS);
+	vm_bins_check();
+	ck_assert_uint_eq(stats().small_live, 0);
+	vm_bins_trim();
+	ck_assert_uint_eq(heap_used(), 0);
+	vm_pageheap_check();
+}
+END_TEST
+
+START_TEST(each_empty_slab_but_the_current_one_goes_back_at_once)
+{
+	setup();
+	unsigned class = class_of_size(64);
+	size_t slab_bytes = vm_classes[class].pages * PAGE_BYTES;
+	static void *blocks[10 * SLAB_SLOTS_MOST];
+	size_t count = 10 * (size_t)vm_classes[class].slots;
+	ck_assert_uint_eq(vm_bin_fill(class, 0, blocks, count), count);
+	ck_assert_uint_eq(heap_used(), 10 * slab_bytes);
+	vm_bin_flush(class, blocks, count);
+	ck_assert_uint_eq(heap_used(), slab_bytes);
+	vm_bins_trim();
+	ck_assert_uint_eq(heap_used(), 0);
+}
+END_TEST
+
+START_TEST(blocks_come_lowest_last_and_then_from_the_lowest_partial_slab)
+{
+	setup();
+	unsigned class = class_of_size(4096);
+	size_t slots = vm_classes[class].slots;
+	static void *blocks[6 * SLAB_SLOTS_MOST];
+	ck_assert_uint_eq(vm_bin_fill(class, 1, blocks, 6 * slots), 6 * slots);
+	for (size_t i = 1; i < 6 * slots; i++)
+		must(blocks[i] < blocks[i - 1]);
+
+	/* A hole in the third slab, one in the first; the first is used first. */
+	void *holes[] = {blocks[4 * slots - 1], blocks[6 * slots - 2]};
+	vm_bin_flush(class, holes, 2);
+	void *again[2];
+	ck_assert_uint_eq(vm_bin_fill(class, 1, again, 2), 2);
+	ck_assert_ptr_eq(again[1], holes[1]);
+	ck_assert_ptr_eq(again[0], holes[0]);
+}
+END_TEST
+
+START_TEST(where_the_kernel_refuses_what_there_is_comes_and_later_more)
+{
+	setup();
+	unsigned class = class_of_size(32 * KIB);
+	static void *blocks[20000];
+	fake_os.address_limit = fake_maps.bytes + 2 * MIB;
+	size_t count = vm_bin_fill(class, 0, blocks, 20000);
+	ck_assert_uint_gt(count, 8);
+	ck_assert_uint_lt(count, 200);
+	for (size_t i = 0; i < count; i++)
+		memset(blocks[i], 1, 32 * KIB);
+	ck_assert_uint_eq(stats().small_live, count * 32 * KIB);
+	ck_assert_uint_eq(vm_bin_fill(class, 0, blocks + count, 1), 0);
+	vm_bins_check();
+	fake_os.address_limit = SIZE_MAX;
+	ck_assert_uint_eq(vm_bin_fill(class, 0, blocks + count, 100), 100);
+	vm_bin_flush(class, blocks, count + 100);
+	vm_bins_trim();
+	ck_assert_uint_eq(heap_used(), 0);
+}
+END_TEST
+
+START_TEST(a_slab_that_is_one_slot_can_leave_its_bin)
+{
+	setup();
+	unsigned class = class_of_size(100000);
+	for (int current = 0; current < 2; current++) {
+		void *blocks[2];
+		ck_assert_uint_eq(vm_bin_fill(class, 0, blocks, 2), 2);
+		const struct region *region = region_of(blocks[current]);
+		size_t page = region_page(region, (uintptr_t)blocks[current]);
+		struct run *slab = region->run_of[page];
+		vm_bin_disown(slab);
+		vm_run_from_slab(slab);
+		ck_assert_uint_eq(region->class_of[page], CLASS_NONE);
+		ck_assert_uint_eq(stats().small_live, vm_classes[class].bytes);
+		vm_bin_flush(class, &blocks[!current], 1);
+		vm_run_free(slab);
+		vm_bins_trim();
+		vm_pageheap_check();
+		ck_assert_uint_eq(heap_used(), 0);
+	}
+}
+END_TEST
+
+/* What a misuse says and how it ends, in a child. */
+static void expect_death(unsigned class, void *block, const char *sentence)
+{
+	int pipes[2];
+	char said[500] = "";
+	must(!pipe(pipes));
+	pid_t child = fork();
+	if (!child) {
+		dup2(pipes[1], STDERR_FILENO);
+		vm_bin_flush(class, &block, 1);
+		_exit(0);
+	}
+	close(pipes[1]);
+	int status;
+	must(waitpid(child, &status, 0) == child);
+	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+	must(read(pipes[0], said, sizeof said - 1) >= 0);
+	ck_assert_ptr_nonnull(strstr(said, sentence));
+	close(pipes[0]);
+}
+
+START_TEST(what_is_no_block_ends_the_process)
+{
+	setup();
+	unsigned class = class_of_size(48);
+	void *blocks[2];
+	ck_assert_uint_eq(vm_bin_fill(class, 0, blocks, 2), 2);
+	expect_death(class, (char *)blocks[0] + 16, "points into a block");
+	vm_bin_flush(class, blocks, 1);
+	expect_death(class, blocks[0], "already free");
+	vm_bin_flush(class, blocks + 1, 1);
+	vm_bins_trim();
+	expect_death(class, blocks[0], "already free");
+}
+END_TEST
+
+int main(void)
+{
+	const TTest *const tests[] = {
+		any_sequence_keeps_blocks_apart_and_gives_all_slabs_back,
+		each_empty_slab_but_the_current_one_goes_back_at_once,
+		blocks_come_lowest_last_and_then_from_the_lowest_partial_slab,
+		where_the_kernel_refuses_what_there_is_comes_and_later_more,
+		a_slab_that_is_one_slot_can_leave_its_bin,
+		what_is_no_block_ends_the_process,
+		NULL,
+	};
+	return suite_run("bin", tests, 60);
+}

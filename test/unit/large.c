@@ -1,0 +1,620 @@
+/* SPDX-License-Identifier: MIT */
+/* large/large.h over the fake kernel: contents, reuse, giving back, refusals. */
+#include "fake_os.h"
+#include "must.h"
+#include "pattern.h"
+#include "rng.h"
+#include "suite.h"
+
+#include "large/large.h"
+#include "meta/meta.h"
+#include "os/conf.h"
+#include "os/os.h"
+
+#include <string.h>
+
+static const size_t PAGE = PAGE_BYTES;
+
+static void setup(void)
+{
+	vm_os_init();
+	vm_conf_init();
+	vm_options.map_count = false; /* what the kernel refuses is to be seen, not what the budget does */
+}
+
+/* What is mapped for blocks. */
+static size_t block_bytes(void)
+{
+	return fake_maps.bytes - vm_meta_mapped();
+}
+
+static struct vm_stats stats(void)
+{
+	struct vm_stats stats = {0};
+	vm_large_stats(&stats);
+	return stats;
+}
+
+static void check_nothing_is_left(void)
+{
+	ck_assert_uint_eq(stats().large_live, 0);
+	ck_assert_uint_eq(stats().large_blocks, 0);
+	ck_assert_uint_eq(stats().large_dirty, 0);
+	ck_assert_uint_eq(stats().large_clean, 0);
+	ck_assert_uint_eq(block_bytes(), 0);
+}
+
+static void *alloc(size_t bytes)
+{
+	bool zeroed;
+	void *block = vm_large_alloc(bytes, 16, &zeroed);
+	must(!block || !zeroed || pattern_is_zero(block, bytes));
+	return block;
+}
+
+static void *alloc_touched(size_t bytes)
+{
+	void *block = alloc(bytes);
+	ck_assert_ptr_nonnull(block);
+	memset(block, 0x77, bytes);
+	fake_os_touch(block, bytes);
+	return block;
+}
+
+/* One block -------------------------------------------------------------------------------- */
+
+START_TEST(a_block_has_the_pages_its_size_takes)
+{
+	setup();
+	char *block = alloc(3 * PAGE + 1);
+	ck_assert_uint_eq(vm_large_usable_size(block), 4 * PAGE);
+	ck_assert(fake_os_is_writable(block, 4 * PAGE));
+	ck_assert_uint_eq(vm_large_usable_size(block + PAGE), 0);
+	ck_assert_uint_eq(vm_large_usable_size(block + 1), 0);
+	ck_assert_uint_eq(stats().large_live, 4 * PAGE);
+	ck_assert_uint_eq(stats().large_blocks, 1);
+	ck_assert(vm_large_free(block));
+	ck_assert_uint_eq(vm_large_usable_size(block), 0);
+	ck_assert_uint_gt(vm_large_trim(), 0);
+	check_nothing_is_left();
+}
+END_TEST
+
+START_TEST(what_is_no_block_is_not_freed)
+{
+	setup();
+	int on_stack;
+	char *block = alloc(2 * PAGE);
+	ck_assert(!vm_large_free(&on_stack));
+	ck_assert(!vm_large_free(NULL));
+	ck_assert(!vm_large_free(block + 1));
+	ck_assert(!vm_large_free(block + PAGE));
+	ck_assert_int_eq(vm_large_classify(&on_stack), MISUSE_FOREIGN);
+	ck_assert_int_eq(vm_large_classify(block), MISUSE_FREED); /* and allocated again since */
+	ck_assert_int_eq(vm_large_classify(block + 1), MISUSE_INTERIOR);
+	ck_assert_int_eq(vm_large_classify(block + 2 * PAGE - 1), MISUSE_INTERIOR);
+	ck_assert_int_eq(vm_large_classify(block + 2 * PAGE), MISUSE_FOREIGN);
+	ck_assert(vm_large_free(block));
+	ck_assert(!vm_large_free(block));
+	ck_assert_int_eq(vm_large_classify(block), MISUSE_FREED);
+	ck_assert_int_eq(vm_large_classify(block + PAGE), MISUSE_FREED);
+	ck_assert(!vm_large_resize(block, 4 * PAGE));
+	ck_assert_ptr_null(vm_large_move(block, 4 * PAGE));
+}
+END_TEST
+
+START_TEST(sizes_that_no_machine_has_are_refused)
+{
+	setup();
+	bool zeroed;
+	ck_assert(vm_large_free(alloc_touched(MIB)));
+	ck_assert_ptr_null(alloc(PTRDIFF_MAX));
+	ck_assert_uint_eq(stats().large_dirty, MIB); /* nothing was given up for it */
+	ck_assert_ptr_null(alloc((size_t)1 << 47));
+	ck_assert_ptr_null(vm_large_alloc(PAGE, (size_t)1 << 62, &zeroed));
+	ck_assert_ptr_null(vm_large_alloc(PTRDIFF_MAX, (size_t)1 << 62, &zeroed));
+	check_nothing_is_left();
+}
+END_TEST
+
+START_TEST(a_larger_page_of_the_kernel_is_minded)
+{
+	fake_os.page_bytes = 64 * KIB;
+	setup();
+	char *block = alloc(PAGE);
+	ck_assert_uint_eq((uintptr_t)block % (64 * KIB), 0);
+	ck_assert_uint_eq(vm_large_usable_size(block), 64 * KIB);
+	ck_assert(vm_large_resize(block, 60 * KIB));
+	ck_assert_uint_eq(vm_large_usable_size(block), 64 * KIB);
+	ck_assert(vm_large_free(block));
+	vm_large_trim();
+	check_nothing_is_left();
+}
+END_TEST
+
+/* Alignment --------------------------------------------------------------------------------- */
+
+START_TEST(an_aligned_block_costs_no_more_than_its_size)
+{
+	setup();
+	enum { COUNT = 64 };
+	char *blocks[COUNT];
+	bool zeroed;
+	for (size_t alignment = PAGE; alignment <= GIB; alignment *= 2) {
+		size_t bytes = alignment <= 4 * MIB ? alignment : 3 * PAGE;
+		for (int i = 0; i < COUNT; i++) {
+			blocks[i] = vm_large_alloc(bytes, alignment, &zeroed);
+			ck_assert_ptr_nonnull(blocks[i]);
+			ck_assert_uint_eq((uintptr_t)blocks[i] % alignment, 0);
+			memset(blocks[i], 1, PAGE);
+		}
+		ck_assert_uint_eq(block_bytes(), COUNT * bytes);
+		for (int i = 0; i < COUNT; i++)
+			ck_assert(vm_large_free(blocks[i]));
+		vm_large_trim();
+		check_nothing_is_left();
+	}
+}
+END_TEST
+
+START_TEST(aligned_blocks_of_one_size_take_two_calls_only_where_the_first_lies_badly)
+{
+	setup();
+	bool zeroed;
+	alloc(PAGE); /* the next one lies badly */
+	vm_large_alloc(64 * KIB, 64 * KIB, &zeroed);
+	uint64_t calls = fake_os.calls;
+	for (int i = 0; i < 100; i++)
+		ck_assert_ptr_nonnull(vm_large_alloc(64 * KIB, 64 * KIB, &zeroed));
+	ck_assert_uint_eq(fake_os.calls - calls, 100);
+}
+END_TEST
+
+START_TEST(an_aligned_block_is_cut_out_of_a_freed_range)
+{
+	setup();
+	bool zeroed;
+	char *range = alloc_touched(MIB);
+	ck_assert(vm_large_free(range));
+	uint64_t calls = fake_os.calls;
+	char *block = vm_large_alloc(64 * KIB, 256 * KIB, &zeroed);
+	ck_assert_uint_eq(fake_os.calls, calls);
+	ck_assert(!zeroed);
+	ck_assert(block >= range && block < range + MIB);
+	ck_assert_uint_eq((uintptr_t)block % (256 * KIB), 0);
+	ck_assert_uint_eq(stats().large_dirty, MIB - 64 * KIB);
+	ck_assert(vm_large_free(block));
+	ck_assert_uint_eq(stats().large_dirty, MIB);
+	vm_large_trim();
+	check_nothing_is_left();
+}
+END_TEST
+
+/* Keeping and giving back ------------------------------------------------------------------- */
+
+START_TEST(freed_memory_is_used_again_without_a_call)
+{
+	setup();
+	char *first = alloc_touched(4 * MIB);
+	ck_assert(vm_large_free(first));
+	uint64_t calls = fake_os.calls;
+	for (int i = 0; i < 100; i++) {
+		char *block = alloc(4 * MIB - (size_t)i * PAGE);
+		ck_assert_ptr_eq(block, first);
+		ck_assert(vm_large_free(block));
+	}
+	ck_assert_uint_eq(fake_os.calls, calls);
+}
+END_TEST
+
+START_TEST(no_more_is_kept_than_the_option_says)
+{
+	setup();
+	vm_options.dirty_bytes = 10 * MIB;
+	enum { COUNT = 20 };
+	char *blocks[COUNT];
+	char *others[COUNT];
+	for (int i = 0; i < COUNT; i++) {
+		blocks[i] = alloc_touched(MIB);
+		others[i] = alloc(PAGE); /* keeps the blocks apart */
+	}
+	/* A peak above the live would allow for more. */
+	for (int i = 0; i < 10; i++) {
+		ck_assert(vm_large_free(blocks[i]));
+		ck_assert_uint_eq(stats().large_dirty, (size_t)(i + 1) * MIB);
+	}
+	for (int i = 10; i < COUNT; i++)
+		ck_assert(vm_large_free(blocks[i]));
+	ck_assert_uint_eq(stats().large_dirty, 10 * MIB);
+	/* The oldest went. */
+	ck_assert_int_eq(vm_large_classify(blocks[0]), MISUSE_FOREIGN);
+	ck_assert_int_eq(vm_large_classify(blocks[COUNT - 1]), MISUSE_FREED);
+	for (int i = 0; i < COUNT; i++)
+		ck_assert(vm_large_free(others[i]));
+	vm_large_trim();
+	check_nothing_is_left();
+}
+END_TEST
+
+START_TEST(a_range_above_the_bound_goes_without_pushing_out_the_others)
+{
+	setup();
+	vm_options.dirty_bytes = 10 * MIB;
+	char *small = alloc_touched(MIB);
+	alloc(PAGE);
+	char *great = alloc_touched(11 * MIB);
+	ck_assert(vm_large_free(small));
+	ck_assert(vm_large_free(great));
+	ck_assert_uint_eq(stats().large_dirty, MIB);
+	ck_assert_int_eq(vm_large_classify(small), MISUSE_FREED);
+	ck_assert_int_eq(vm_large_classify(great), MISUSE_FOREIGN);
+}
+END_TEST
+
+/* Frees a page, upon which the bound is looked at. */
+static void look_at_bound(void)
+{
+	ck_assert(vm_large_free(alloc(PAGE)));
+}
+
+START_TEST(a_quarter_of_the_live_may_be_kept)
+{
+	setup();
+	vm_options.dirty_bytes = 0;
+	alloc_touched(40 * MIB);
+	char *blocks[5];
+	for (int i = 0; i < 5; i++) {
+		blocks[i] = alloc_touched(3 * MIB);
+		alloc_touched(3 * MIB);
+	}
+	for (int i = 0; i < 5; i++)
+		ck_assert(vm_large_free(blocks[i]));
+	alloc_touched(20 * MIB); /* none below the peak any more */
+	look_at_bound();
+	ck_assert_uint_eq(stats().large_dirty, 15 * MIB);
+}
+END_TEST
+
+START_TEST(below_its_own_peak_a_program_may_keep_as_much_as_it_has_live)
+{
+	setup();
+	vm_options.dirty_bytes = 0;
+	enum { COUNT = 20 };
+	char *blocks[COUNT];
+	for (int i = 0; i < COUNT; i++)
+		blocks[i] = alloc_touched(MIB);
+	for (int i = 0; i < COUNT; i += 2)
+		ck_assert(vm_large_free(blocks[i]));
+	ck_assert_uint_eq(stats().large_dirty, 10 * MIB);
+
+	/* Less live: as much dirty at most. */
+	ck_assert(vm_large_free(blocks[1]));
+	look_at_bound();
+	ck_assert_uint_le(stats().large_dirty, 9 * MIB);
+
+	/* At the peak again: a quarter of it. */
+	char *great = alloc_touched(11 * MIB);
+	look_at_bound();
+	ck_assert_uint_le(stats().large_dirty, 5 * MIB);
+	ck_assert_uint_gt(stats().large_dirty, 0);
+	ck_assert(vm_large_free(great));
+}
+END_TEST
+
+START_TEST(decay_gives_back_what_was_not_used_for_its_time)
+{
+	setup();
+	vm_options.decay_ms = 1000;
+	char *old = alloc_touched(MIB);
+	alloc(PAGE);
+	char *young = alloc_touched(MIB);
+	ck_assert(vm_large_free(old));
+	fake_os.now_ms += 600;
+	ck_assert(vm_large_free(young));
+	uint64_t calls = fake_os.calls;
+	vm_large_tick(fake_os_advance(399));
+	ck_assert_uint_eq(fake_os.calls, calls);
+	ck_assert_uint_eq(stats().large_dirty, 2 * MIB);
+	vm_large_tick(fake_os_advance(1));
+	ck_assert_uint_eq(stats().large_dirty, MIB);
+	ck_assert_int_eq(vm_large_classify(young), MISUSE_FREED);
+	vm_large_tick(fake_os_advance(600));
+	ck_assert_uint_eq(stats().large_dirty, 0);
+	calls = fake_os.calls;
+	vm_large_tick(fake_os_advance(100000));
+	ck_assert_uint_eq(fake_os.calls, calls);
+}
+END_TEST
+
+START_TEST(a_tick_gives_back_any_number_of_ranges)
+{
+	setup();
+	enum { COUNT = 100 };
+	char *blocks[COUNT];
+	for (int i = 0; i < COUNT; i++) {
+		blocks[i] = alloc_touched(64 * KIB);
+		alloc(PAGE);
+	}
+	for (int i = 0; i < COUNT; i++)
+		ck_assert(vm_large_free(blocks[i]));
+	vm_large_tick(fake_os_advance(vm_options.decay_ms));
+	ck_assert_uint_eq(stats().large_dirty, 0);
+	ck_assert_uint_eq(stats().purges, COUNT);
+	ck_assert_uint_eq(stats().purged_bytes, COUNT * 64 * KIB);
+}
+END_TEST
+
+START_TEST(no_decay_time_means_nothing_is_kept)
+{
+	setup();
+	vm_options.decay_ms = 0;
+	ck_assert(vm_large_free(alloc_touched(MIB)));
+	check_nothing_is_left();
+}
+END_TEST
+
+START_TEST(trim_says_what_it_gave_back)
+{
+	setup();
+	ck_assert_uint_eq(vm_large_trim(), 0);
+	char *block = alloc_touched(5 * MIB);
+	ck_assert_uint_eq(vm_large_trim(), 0);
+	ck_assert(vm_large_free(block));
+	ck_assert_uint_eq(vm_large_trim(), 5 * MIB);
+	ck_assert_uint_eq(vm_large_trim(), 0);
+}
+END_TEST
+
+/* At the map limit -------------------------------------------------------------------------- */
+
+START_TEST(what_the_kernel_does_not_unmap_is_purged_kept_and_unmapped_later)
+{
+	setup();
+	char *blocks[5];
+	for (int i = 0; i < 5; i++)
+		blocks[i] = alloc_touched(MIB);
+	fake_os.map_limit = fake_maps.count;
+	vm_options.decay_ms = 0;
+
+	ck_assert(vm_large_free(blocks[2])); /* a middle */
+	ck_assert_uint_eq(stats().own_maps, 3); /* as far as is known */
+	ck_assert_uint_eq(stats().large_clean, MIB);
+	ck_assert_uint_eq(fake_os_resident_bytes(blocks[2], MIB), 0);
+	ck_assert_int_eq(vm_large_classify(blocks[2]), MISUSE_FREED);
+
+	/* It is used again, as zeroed memory. */
+	bool zeroed;
+	ck_assert_ptr_eq(vm_large_alloc(MIB, 16, &zeroed), blocks[2]);
+	ck_assert(zeroed);
+	ck_assert(pattern_is_zero(blocks[2], MIB));
+	ck_assert(vm_large_free(blocks[2]));
+
+	/* With the neighbours below it gone it is an edge, and goes with them. */
+	ck_assert(vm_large_free(blocks[3]));
+	ck_assert_uint_eq(stats().large_clean, 2 * MIB);
+	ck_assert(vm_large_free(blocks[4]));
+	ck_assert_uint_eq(stats().large_clean, 0);
+	ck_assert_uint_eq(block_bytes(), 2 * MIB);
+	ck_assert(vm_large_free(blocks[1]));
+	ck_assert(vm_large_free(blocks[0]));
+	check_nothing_is_left();
+}
+END_TEST
+
+START_TEST(trim_unmaps_clean_ranges_once_there_is_room)
+{
+	setup();
+	char *blocks[9];
+	for (int i = 0; i < 9; i++)
+		blocks[i] = alloc_touched(MIB);
+	fake_os.map_limit = fake_maps.count;
+	for (int i = 1; i < 9; i += 2)
+		ck_assert(vm_large_free(blocks[i]));
+	ck_assert_uint_eq(vm_large_trim(), 4 * MIB);
+	ck_assert_uint_eq(stats().large_clean, 4 * MIB);
+	uint64_t purges = fake_os.purges;
+	ck_assert_uint_eq(vm_large_trim(), 0);
+	ck_assert_uint_eq(fake_os.purges, purges); /* there is no memory in them */
+	fake_os.map_limit += 2;
+	ck_assert_uint_eq(vm_large_trim(), 2 * MIB);
+	fake_os.map_limit += 2;
+	ck_assert_uint_eq(vm_large_trim(), 2 * MIB);
+	ck_assert_uint_eq(stats().large_clean, 0);
+	for (int i = 0; i < 9; i += 2)
+		ck_assert(vm_large_free(blocks[i]));
+	vm_large_trim();
+	check_nothing_is_left();
+}
+END_TEST
+
+START_TEST(a_range_that_goes_makes_room_for_one_that_could_not)
+{
+	setup();
+	alloc(PAGE);
+	ck_assert_ptr_nonnull(fake_os_foreign_map(PAGE, false));
+	char *alone = alloc_touched(MIB);
+	ck_assert_ptr_nonnull(fake_os_foreign_map(PAGE, false));
+	char *blocks[3];
+	for (int i = 0; i < 3; i++)
+		blocks[i] = alloc_touched(MIB);
+	fake_os.map_limit = fake_maps.count;
+	vm_options.decay_ms = 0;
+	fake_os.fail_from = fake_os.calls + 1;
+	fake_os.fail_to = fake_os.fail_from + 1;
+	ck_assert(vm_large_free(alone)); /* refused for once, or it would go at once */
+	ck_assert(vm_large_free(blocks[1]));
+	ck_assert_uint_eq(stats().large_clean, 2 * MIB);
+	ck_assert_uint_eq(vm_large_trim(), 2 * MIB);
+	ck_assert_uint_eq(stats().large_clean, 0);
+}
+END_TEST
+
+START_TEST(memory_that_is_locked_stays_ours_until_it_is_not)
+{
+	setup();
+	char *blocks[3];
+	for (int i = 0; i < 3; i++)
+		blocks[i] = alloc_touched(MIB);
+	fake_os.map_limit = fake_maps.count;
+	fake_os.purge_refused = true;
+	ck_assert(vm_large_free(blocks[1]));
+	ck_assert_uint_eq(vm_large_trim(), 0);
+	ck_assert_uint_eq(stats().large_dirty, MIB);
+	ck_assert_uint_eq(stats().large_clean, 0);
+	fake_os.purge_refused = false;
+	vm_large_tick(fake_os_advance(vm_options.decay_ms));
+	ck_assert_uint_eq(stats().large_dirty, 0);
+	ck_assert_uint_eq(stats().large_clean, MIB);
+	ck_assert_uint_eq(fake_os_resident_bytes(blocks[1], MIB), 0);
+}
+END_TEST
+
+START_TEST(a_refused_block_is_served_from_what_is_free_but_scattered)
+{
+	setup();
+	char *blocks[6];
+	for (int i = 0; i < 6; i++)
+		blocks[i] = alloc_touched(MIB);
+	fake_os.map_limit = fake_maps.count;
+	vm_options.decay_ms = 0;
+	ck_assert(vm_large_free(blocks[2])); /* CLEAN */
+	vm_options.decay_ms = 1000;
+	ck_assert(vm_large_free(blocks[3])); /* DIRTY */
+	fake_os_foreign_maps_add(1);         /* above the limit: no map at all */
+	char *block = alloc(2 * MIB);
+	ck_assert_ptr_eq(block, blocks[3]);
+	ck_assert_ptr_null(alloc(MIB));
+}
+END_TEST
+
+/* Resizing ---------------------------------------------------------------------------------- */
+
+START_TEST(shrinking_gives_the_tail_back)
+{
+	setup();
+	char *block = alloc(MIB);
+	pattern_fill(block, MIB, 1);
+	ck_assert(vm_large_resize(block, 100 * KIB));
+	ck_assert_uint_eq(vm_large_usable_size(block), 100 * KIB);
+	ck_assert(pattern_holds(block, 100 * KIB, 1));
+	ck_assert_uint_eq(stats().large_dirty, MIB - 100 * KIB);
+	ck_assert_int_eq(vm_large_classify(block + 100 * KIB), MISUSE_FREED);
+	vm_large_trim();
+	ck_assert_uint_eq(block_bytes(), 100 * KIB);
+	ck_assert(pattern_holds(block, 100 * KIB, 1));
+}
+END_TEST
+
+START_TEST(growing_takes_the_free_ranges_above)
+{
+	setup();
+	char *high = alloc_touched(MIB);
+	char *middle = alloc_touched(MIB);
+	char *low = alloc_touched(MIB);
+	ck_assert_ptr_eq(low + MIB, middle);
+	ck_assert(!vm_large_resize(low, MIB + PAGE));
+	ck_assert(vm_large_free(middle));
+	ck_assert(vm_large_resize(low, MIB + PAGE));
+	ck_assert(vm_large_resize(low, 2 * MIB));
+	ck_assert(!vm_large_resize(low, 2 * MIB + PAGE));
+	ck_assert_uint_eq(vm_large_usable_size(low), 2 * MIB);
+	ck_assert_uint_eq(stats().large_dirty, 0);
+	ck_assert_uint_eq(stats().large_live, 3 * MIB);
+	ck_assert(vm_large_free(high));
+	ck_assert(vm_large_free(low));
+	vm_large_trim();
+	check_nothing_is_left();
+}
+END_TEST
+
+START_TEST(moving_keeps_the_contents_and_gives_up_the_old_place)
+{
+	setup();
+	alloc(PAGE);
+	char *block = alloc(MIB);
+	pattern_fill(block, MIB, 5);
+	fake_os_touch(block, MIB);
+	char *moved = vm_large_move(block, 8 * MIB);
+	ck_assert_ptr_nonnull(moved);
+	ck_assert(pattern_holds(moved, MIB, 5));
+	ck_assert(pattern_is_zero(moved + MIB, 7 * MIB));
+	ck_assert_uint_eq(vm_large_usable_size(moved), 8 * MIB);
+	ck_assert_uint_eq(stats().large_live, 8 * MIB + PAGE);
+	ck_assert_uint_eq(block_bytes(), 8 * MIB + PAGE);
+	ck_assert(moved == block || !vm_large_free(block));
+	ck_assert(vm_large_free(moved));
+}
+END_TEST
+
+START_TEST(a_block_that_grows_by_half_is_copied_into_freed_memory)
+{
+	setup();
+	char *block = alloc(MIB);
+	pattern_fill(block, MIB, 5);
+	alloc(PAGE);
+	char *freed = alloc_touched(2 * MIB);
+	alloc(PAGE);
+	ck_assert(vm_large_free(freed));
+	uint64_t calls = fake_os.calls;
+	char *moved = vm_large_move(block, MIB + MIB / 2);
+	ck_assert_uint_eq(fake_os.calls, calls);
+	ck_assert_ptr_eq(moved, freed);
+	ck_assert(pattern_holds(moved, MIB, 5));
+	ck_assert_uint_eq(vm_large_usable_size(moved), MIB + MIB / 2);
+	ck_assert_int_eq(vm_large_classify(block), MISUSE_FREED);
+
+	/* By less, its pages are moved. */
+	moved = vm_large_move(moved, 2 * MIB - 4 * PAGE);
+	ck_assert_uint_eq(fake_os.calls, calls + 1);
+	ck_assert(pattern_holds(moved, MIB, 5));
+}
+END_TEST
+
+START_TEST(a_refused_move_leaves_the_block_alone)
+{
+	setup();
+	alloc(PAGE);
+	char *block = alloc(MIB);
+	pattern_fill(block, MIB, 5);
+	fake_os.fail_from = 1;
+	fake_os.fail_to = UINT64_MAX;
+	ck_assert_ptr_null(vm_large_move(block, 8 * MIB));
+	ck_assert(pattern_holds(block, MIB, 5));
+	ck_assert_uint_eq(vm_large_usable_size(block), MIB);
+	ck_assert(vm_large_free(block));
+}
+END_TEST
+
+int main(void)
+{
+	const TTest *const tests[] = {
+		a_block_has_the_pages_its_size_takes,
+		what_is_no_block_is_not_freed,
+		sizes_that_no_machine_has_are_refused,
+		a_larger_page_of_the_kernel_is_minded,
+		an_aligned_block_costs_no_more_than_its_size,
+		aligned_blocks_of_one_size_take_two_calls_only_where_the_first_lies_badly,
+		an_aligned_block_is_cut_out_of_a_freed_range,
+		freed_memory_is_used_again_without_a_call,
+		no_more_is_kept_than_the_option_says,
+		a_range_above_the_bound_goes_without_pushing_out_the_others,
+		a_quarter_of_the_live_may_be_kept,
+		below_its_own_peak_a_program_may_keep_as_much_as_it_has_live,
+		decay_gives_back_what_was_not_used_for_its_time,
+		a_tick_gives_back_any_number_of_ranges,
+		no_decay_time_means_nothing_is_kept,
+		trim_says_what_it_gave_back,
+		what_the_kernel_does_not_unmap_is_purged_kept_and_unmapped_later,
+		trim_unmaps_clean_ranges_once_there_is_room,
+		a_range_that_goes_makes_room_for_one_that_could_not,
+		memory_that_is_locked_stays_ours_until_it_is_not,
+		a_refused_block_is_served_from_what_is_free_but_scattered,
+		shrinking_gives_the_tail_back,
+		growing_takes_the_free_ranges_above,
+		moving_keeps_the_contents_and_gives_up_the_old_place,
+		a_block_that_grows_by_half_is_copied_into_freed_memory,
+		a_refused_move_leaves_the_block_alone,
+		NULL,
+	};
+	return suite_run("large", tests, 60);
+}

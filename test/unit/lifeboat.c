@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT */
+/* os/lifeboat.h: what a launch at the limit on maps is good for, and when the ballast is held again. */
+#include "fake_os.h"
+#include "must.h"
+#include "pattern.h"
+#include "suite.h"
+
+#include "base/base.h"
+#include "meta/meta.h"
+#include "os/lifeboat.h"
+#include "os/os.h"
+
+enum { LIMIT = 5000 };
+
+static void setup(void)
+{
+	fake_os.map_limit = LIMIT;
+	vm_os_init();
+	vm_lifeboat_init();
+}
+
+static void fill_up(void)
+{
+	fake_os_foreign_maps_add(LIMIT + 1 - fake_maps.count);
+	ck_assert_ptr_null(vm_os_map(PAGE_BYTES));
+	ck_assert_ptr_null(vm_os_reserve(PAGE_BYTES));
+}
+
+START_TEST(the_ballast_is_held_from_the_start_and_costs_no_memory)
+{
+	setup();
+	ck_assert(vm_lifeboat_held());
+	ck_assert_uint_ge(fake_maps.count, 20);
+	ck_assert_uint_eq(fake_maps.writable_bytes, 0);
+	ck_assert_ptr_null(vm_lifeboat_records(PAGE_BYTES));
+	uint64_t calls = fake_os.calls;
+	vm_lifeboat_tick(fake_os_advance(1000000));
+	ck_assert_uint_eq(fake_os.calls, calls);
+}
+END_TEST
+
+START_TEST(a_launch_at_the_limit_gives_records_and_room_for_a_region)
+{
+	setup();
+	fill_up();
+	ck_assert(vm_lifeboat_launch());
+	ck_assert(!vm_lifeboat_held());
+	ck_assert_ptr_nonnull(vm_os_reserve(MIB));
+	ck_assert_ptr_nonnull(vm_os_map(MIB));
+	ck_assert_uint_ge(LIMIT - fake_maps.count, 8);
+	fill_up();
+
+	/* Records go on at any count, and do not overlap. */
+	char *before = vm_lifeboat_records(PAGE_BYTES);
+	ck_assert_ptr_nonnull(before);
+	pattern_fill(before, PAGE_BYTES, 0);
+	for (unsigned i = 0; i < 300; i++) {
+		size_t bytes = (1 + i % 3) * 64 * KIB - i % 2;
+		char *records = vm_lifeboat_records(bytes);
+		must(records && fake_os_is_writable(records, bytes));
+		must(pattern_is_zero(records, bytes));
+		must(pattern_holds(before, 1000, i));
+		pattern_fill(records, bytes, i + 1);
+		before = records;
+	}
+}
+END_TEST
+
+START_TEST(a_launch_where_there_is_room_gives_nothing_up)
+{
+	setup();
+	fill_up();
+	ck_assert(vm_lifeboat_launch());
+	size_t maps = fake_maps.count;
+	ck_assert(!vm_lifeboat_launch());
+	ck_assert_uint_eq(fake_maps.count, maps);
+}
+END_TEST
+
+START_TEST(what_others_take_of_a_launch_the_next_makes_up_for)
+{
+	setup();
+	for (unsigned part = 0; part < 3; part++) {
+		fill_up();
+		ck_assert(vm_lifeboat_launch());
+		ck_assert(!vm_lifeboat_held());
+		ck_assert_ptr_nonnull(vm_os_reserve(MIB));
+	}
+	fill_up();
+	ck_assert(!vm_lifeboat_launch());
+	ck_assert_ptr_nonnull(vm_lifeboat_records(MIB));
+
+	/* All parts are held again. */
+	fake_os_foreign_maps_remove(2000);
+	vm_lifeboat_tick(fake_os_advance(1000000));
+	ck_assert(vm_lifeboat_held());
+	for (unsigned part = 0; part < 3; part++) {
+		fill_up();
+		ck_assert(vm_lifeboat_launch());
+	}
+}
+END_TEST
+
+START_TEST(records_run_out_with_an_answer)
+{
+	setup();
+	fill_up();
+	ck_assert(vm_lifeboat_launch());
+	size_t bytes = 0;
+	while (vm_lifeboat_records(MIB))
+		must((bytes += MIB) <= vm_os.memory_bytes);
+	ck_assert_uint_ge(bytes, vm_os.memory_bytes / 64);
+	ck_assert_ptr_null(vm_lifeboat_records(MIB));
+	ck_assert_ptr_null(vm_lifeboat_records(SIZE_MAX / 2));
+}
+END_TEST
+
+START_TEST(a_refused_commit_gives_no_records_and_passes)
+{
+	setup();
+	fill_up();
+	ck_assert(vm_lifeboat_launch());
+	fake_os.data_limit = 0;
+	ck_assert_ptr_null(vm_lifeboat_records(MIB));
+	fake_os.data_limit = SIZE_MAX;
+	ck_assert_ptr_nonnull(vm_lifeboat_records(MIB));
+}
+END_TEST
+
+START_TEST(a_refused_reserve_is_tried_smaller)
+{
+	setup();
+	fill_up();
+	fake_os.address_limit = fake_maps.bytes + 10 * MIB;
+	ck_assert(vm_lifeboat_launch());
+	ck_assert_ptr_nonnull(vm_lifeboat_records(MIB));
+}
+END_TEST
+
+START_TEST(no_room_for_any_reserve_gives_no_records)
+{
+	setup();
+	fill_up();
+	fake_os.address_limit = fake_maps.bytes;
+	ck_assert(vm_lifeboat_launch());
+	ck_assert_ptr_null(vm_lifeboat_records(PAGE_BYTES));
+}
+END_TEST
+
+START_TEST(the_ballast_is_taken_again_when_the_count_has_fallen)
+{
+	setup();
+	fill_up();
+	ck_assert(vm_lifeboat_launch());
+
+	/* Not while the count is near the limit, however late. */
+	vm_lifeboat_tick(fake_os_advance(1000000));
+	ck_assert(!vm_lifeboat_held());
+	fake_os_foreign_maps_remove(500);
+	vm_lifeboat_tick(fake_os_advance(1000000));
+	ck_assert(!vm_lifeboat_held());
+
+	fake_os_foreign_maps_remove(1000);
+	size_t maps = fake_maps.count;
+	vm_lifeboat_tick(fake_os_advance(1000000));
+	ck_assert(vm_lifeboat_held());
+	ck_assert_uint_gt(fake_maps.count, maps);
+
+	/* And can be launched again: the records are those that were left. */
+	fill_up();
+	ck_assert(vm_lifeboat_launch());
+	ck_assert_ptr_nonnull(vm_lifeboat_records(MIB));
+}
+END_TEST
+
+START_TEST(looks_at_the_count_become_rarer_while_there_is_no_room)
+{
+	setup();
+	fill_up();
+	ck_assert(vm_lifeboat_launch());
+	uint64_t launched_ms = fake_os.now_ms;
+	vm_lifeboat_tick(launched_ms + 1000);
+	fake_os_foreign_maps_remove(2000);
+	vm_lifeboat_tick(launched_ms + 1000 + 1999);
+	ck_assert(!vm_lifeboat_held());
+	vm_lifeboat_tick(launched_ms + 1000 + 2000);
+	ck_assert(vm_lifeboat_held());
+}
+END_TEST
+
+START_TEST(a_refused_ballast_is_asked_for_again)
+{
+	setup();
+	fill_up();
+	ck_assert(vm_lifeboat_launch());
+	fake_os_foreign_maps_remove(2000);
+	fake_os.fail_from = 1;
+	fake_os.fail_to = UINT64_MAX;
+	vm_lifeboat_tick(fake_os_advance(1000000));
+	ck_assert(!vm_lifeboat_held());
+	fake_os.fail_to = 0;
+	vm_lifeboat_tick(fake_os_advance(1000000));
+	ck_assert(vm_lifeboat_held());
+}
+END_TEST
+
+START_TEST(a_fork_after_a_launch_leaves_the_child_records_without_a_further_map)
+{
+	setup();
+	fill_up();
+	ck_assert(vm_lifeboat_launch());
+	char *records = vm_lifeboat_records(64 * KIB);
+	fake_os_touch(records, 64 * KIB);
+	fake_os_foreign_maps_add(LIMIT + 1 - fake_maps.count);
+	vm_lifeboat_lock_for_fork();
+	vm_lifeboat_unlock_after_fork();
+	fake_os_become_child();
+	for (unsigned i = 0; i < 100; i++) {
+		char *more = vm_lifeboat_records(64 * KIB);
+		ck_assert_ptr_nonnull(more);
+		fake_os_touch(more, 64 * KIB);
+	}
+}
+END_TEST
+
+START_TEST(records_of_meta_go_on_at_the_limit)
+{
+	setup();
+	fill_up();
+	for (unsigned i = 0; i < 3000; i++)
+		must(vm_meta_alloc(PAGE_BYTES));
+	ck_assert(!vm_lifeboat_held());
+}
+END_TEST
+
+int main(void)
+{
+	const TTest *const tests[] = {
+		the_ballast_is_held_from_the_start_and_costs_no_memory,
+		a_launch_at_the_limit_gives_records_and_room_for_a_region,
+		a_launch_where_there_is_room_gives_nothing_up,
+		what_others_take_of_a_launch_the_next_makes_up_for,
+		records_run_out_with_an_answer,
+		a_refused_commit_gives_no_records_and_passes,
+		a_refused_reserve_is_tried_smaller,
+		no_room_for_any_reserve_gives_no_records,
+		the_ballast_is_taken_again_when_the_count_has_fallen,
+		looks_at_the_count_become_rarer_while_there_is_no_room,
+		a_refused_ballast_is_asked_for_again,
+		a_fork_after_a_launch_leaves_the_child_records_without_a_further_map,
+		records_of_meta_go_on_at_the_limit,
+		NULL,
+	};
+	return suite_run("lifeboat", tests, 60);
+}

@@ -1,0 +1,512 @@
+/* SPDX-License-Identifier: MIT */
+/* small/pageheap.h against an oracle that knows the runs out and what lies in them. */
+#include "fake_os.h"
+#include "must.h"
+#include "pattern.h"
+#include "rng.h"
+#include "suite.h"
+
+#include "base/sizeclass.h"
+#include "os/conf.h"
+#include "os/os.h"
+#include "small/pageheap.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <vmalloc.h>
+
+enum { RUNS = 300, STEPS = 10000 };
+
+struct held {
+	struct run *run;
+	uint64_t seed;
+};
+
+static struct held runs[RUNS];
+
+static void setup(void)
+{
+	vm_os_init();
+	must(vm_pageheap_init(true));
+}
+
+static struct vm_stats stats(void)
+{
+	struct vm_stats figures = {0};
+	vm_pageheap_stats(&figures);
+	return figures;
+}
+
+static size_t heap_free(void)
+{
+	return stats().heap_free_dirty + stats().heap_free_clean;
+}
+
+static size_t bytes_of(const struct run *run)
+{
+	return (size_t)run->pages << PAGE_SHIFT;
+}
+
+/* Rules 1 to 4 by the tables alone, in any build: no gap, no free neighbours, the dirty counted,
+ * and what is said to be clean reads as zeros. */
+static void check(void)
+{
+	size_t dirty = 0;
+	size_t free = 0;
+	size_t used = 0;
+	vm_pageheap_check();
+	for (unsigned i = 0; i < vm_region_count; i++) {
+		const struct region *region = &vm_regions[i];
+		bool free_before = false;
+		for (size_t page = 0; page < region->bytes >> PAGE_SHIFT;) {
+			const struct run *run = region->run_of[page];
+			must(run && run->start == region->base + (page << PAGE_SHIFT));
+			must(run->pages && run->start + bytes_of(run) <= region_end(region));
+			must(run->state != RUN_PURGING);
+			bool is_free = run->state == RUN_FREE;
+			size_t run_dirty = 0;
+			for (size_t j = page; j < page + run->pages; j++) {
+				run_dirty += region->dirty[j];
+				must(region->class_of[j] ==
+				     (run->state == RUN_SLAB ? run->class : CLASS_NONE));
+				must(run->state != RUN_SLAB || region->run_of[j] == run);
+				must(is_free || region->dirty[j]);
+			}
+			must(!(is_free && free_before));
+			must(!is_free || run->dirty_pages == run_dirty);
+			must(!is_free || region->run_of[page + run->pages - 1] == run);
+			free += is_free ? bytes_of(run) : 0;
+			dirty += is_free ? run_dirty << PAGE_SHIFT : 0;
+			used += run->state == RUN_USED ? bytes_of(run) : 0;
+			free_before = is_free;
+			page += run->pages;
+		}
+	}
+	struct vm_stats figures = stats();
+	must(figures.heap_free_dirty == dirty);
+	must(figures.heap_free_dirty + figures.heap_free_clean == free);
+	must(figures.medium_live == used);
+	must(figures.heap_mapped == vm_pageheap_bytes());
+}
+
+static void fill(struct held *held, uint64_t seed)
+{
+	held->seed = seed;
+	pattern_fill((void *)held->run->start, bytes_of(held->run), seed);
+}
+
+static void expect_content(const struct held *held, size_t bytes)
+{
+	must(pattern_holds((void *)held->run->start, bytes, held->seed));
+}
+
+static void take(struct rng *rng, struct held *held)
+{
+	if (rng_below(rng, 4) == 0) {
+		unsigned class = 1 + (unsigned)rng_below(rng, CLASS_COUNT - 1);
+		held->run = vm_run_alloc_slab(class, 3);
+		if (!held->run)
+			return;
+		must(held->run->state == RUN_SLAB && held->run->class == class);
+		must(held->run->shard == 3 && held->run->pages == vm_classes[class].pages);
+	} else {
+		size_t pages = 1 + rng_size(rng, 200);
+		size_t alignment = rng_below(rng, 3) ? 1 : (size_t)1 << rng_below(rng, 9);
+		bool zeroed;
+		held->run = vm_run_alloc(pages, alignment, &zeroed);
+		if (!held->run)
+			return;
+		must(held->run->state == RUN_USED && held->run->pages == pages);
+		must(held->run->start % (alignment << PAGE_SHIFT) == 0);
+		must(!zeroed || pattern_is_zero((void *)held->run->start, bytes_of(held->run)));
+	}
+	must(fake_os_is_writable((void *)held->run->start, bytes_of(held->run)));
+	fill(held, rng_next(rng));
+}
+
+static void give(struct held *held)
+{
+	expect_content(held, bytes_of(held->run));
+	vm_run_free(held->run);
+	held->run = NULL;
+}
+
+static void resize(struct rng *rng, struct held *held)
+{
+	size_t old = held->run->pages;
+	size_t pages = 1 + rng_below(rng, 2 * old + 3);
+	if (held->run->state == RUN_SLAB) {
+		vm_run_from_slab(held->run);
+		must(held->run->state == RUN_USED);
+		return;
+	}
+	if (!vm_run_resize(held->run, pages))
+		pages = old;
+	must(held->run->pages == pages);
+	expect_content(held, min_size(old, pages) << PAGE_SHIFT);
+	fill(held, rng_next(rng));
+}
+
+static void find(struct rng *rng, const struct held *held)
+{
+	uintptr_t address = held->run->start + rng_below(rng, bytes_of(held->run));
+	const struct region *region = region_of((void *)address);
+	must(region && vm_run_holding(region, address) == held->run);
+}
+
+static void step(struct rng *rng)
+{
+	struct held *held = &runs[rng_below(rng, RUNS)];
+	fake_os_advance(rng_below(rng, 5));
+	switch (rng_below(rng, 12)) {
+	case 0:
+		vm_pageheap_tick(fake_os_advance(rng_below(rng, 400)));
+		break;
+	case 1:
+		if (rng_below(rng, 20) == 0)
+			vm_pageheap_trim(rng_size(rng, 4 * MIB));
+		break;
+	case 2:
+	case 3:
+	case 4:
+		if (held->run)
+			resize(rng, held);
+		break;
+	case 5:
+		if (held->run)
+			find(rng, held);
+		break;
+	default:
+		if (held->run)
+			give(held);
+		else
+			take(rng, held);
+	}
+}
+
+static void run_steps(struct rng *rng, int steps)
+{
+	for (int i = 0; i < steps; i++) {
+		step(rng);
+		if (i % 100 == 0)
+			check();
+	}
+	check();
+}
+
+static void give_all(void)
+{
+	for (size_t i = 0; i < RUNS; i++)
+		if (runs[i].run)
+			give(&runs[i]);
+}
+
+static void expect_empty_after_trim(void)
+{
+	give_all();
+	vm_pageheap_trim(0);
+	check();
+	ck_assert_uint_eq(stats().heap_free_dirty, 0);
+	ck_assert_uint_eq(heap_free(), vm_pageheap_bytes());
+}
+
+START_TEST(any_sequence_keeps_runs_apart_and_their_contents)
+{
+	setup();
+	struct rng rng = rng_make(rng_process_seed());
+	run_steps(&rng, STEPS);
+	expect_empty_after_trim();
+	ck_assert_uint_eq(vm_pageheap_bytes(), 0);
+	ck_assert_ptr_eq(vm_os_break(), (void *)vm_regions[0].base);
+}
+END_TEST
+
+START_TEST(any_sequence_with_a_break_that_others_move)
+{
+	setup();
+	struct rng rng = rng_make(rng_process_seed());
+	for (int i = 0; i < 20; i++) {
+		run_steps(&rng, STEPS / 60);
+		fake_os_foreign_move_break(rng_below(&rng, 2) ? 5000 : 0);
+		run_steps(&rng, STEPS / 60);
+		size_t theirs = (uintptr_t)vm_os_break() - region_end(&vm_regions[0]);
+		if (rng_below(&rng, 2))
+			fake_os_foreign_move_break(-(ptrdiff_t)theirs);
+	}
+	expect_empty_after_trim();
+}
+END_TEST
+
+START_TEST(any_sequence_where_calls_are_refused)
+{
+	setup();
+	struct rng rng = rng_make(rng_process_seed());
+	for (int i = 0; i < 60; i++) {
+		fake_os.fail_from = fake_os.calls + 1 + rng_below(&rng, 10);
+		fake_os.fail_to = fake_os.fail_from + 1 + rng_below(&rng, 10);
+		fake_os.purge_refused = rng_below(&rng, 4) == 0;
+		run_steps(&rng, STEPS / 60);
+	}
+	fake_os.fail_to = 0;
+	fake_os.purge_refused = false;
+	fake_os_advance(10);
+	expect_empty_after_trim();
+}
+END_TEST
+
+START_TEST(any_sequence_with_larger_pages_of_the_kernel)
+{
+	fake_os.page_bytes = 16 * KIB;
+	setup();
+	struct rng rng = rng_make(rng_process_seed());
+	run_steps(&rng, STEPS / 2);
+	expect_empty_after_trim();
+}
+END_TEST
+
+START_TEST(any_sequence_in_a_reserve)
+{
+	vm_os_init();
+	must(vm_pageheap_init(false));
+	struct rng rng = rng_make(rng_process_seed());
+	run_steps(&rng, STEPS / 2);
+	expect_empty_after_trim();
+	ck_assert_uint_eq(stats().break_bytes, 0);
+}
+END_TEST
+
+static struct run *new_run(size_t pages)
+{
+	bool zeroed;
+	struct run *run = vm_run_alloc(pages, 1, &zeroed);
+	must(run);
+	memset((void *)run->start, 1, bytes_of(run));
+	return run;
+}
+
+START_TEST(free_pages_keep_their_memory_for_the_decay_time)
+{
+	setup();
+	struct run *run = new_run(100);
+	struct run *above = new_run(1);
+	void *start = (void *)run->start;
+	vm_pageheap_tick(fake_os_advance(5000));
+	uint64_t freed_ms = fake_os.now_ms;
+	vm_run_free(run);
+	for (uint64_t ms = 0; ms < 1000; ms += 100)
+		vm_pageheap_tick(freed_ms + ms);
+	ck_assert_uint_eq(stats().heap_free_dirty, 100 * PAGE_BYTES);
+	ck_assert_uint_eq(fake_os_resident_bytes(start, 100 * PAGE_BYTES), 100 * PAGE_BYTES);
+	/* Ticks look an eighth of the time apart. */
+	vm_pageheap_tick(freed_ms + 1000 + 126);
+	ck_assert_uint_eq(stats().heap_free_dirty, 0);
+	ck_assert_uint_eq(fake_os_resident_bytes(start, 100 * PAGE_BYTES), 0);
+	ck_assert_uint_eq(stats().purged_bytes, 100 * PAGE_BYTES);
+	bool zeroed = false;
+	run = vm_run_alloc(100, 1, &zeroed);
+	ck_assert_ptr_eq((void *)run->start, start);
+	ck_assert(zeroed);
+	vm_run_free(above);
+	check();
+}
+END_TEST
+
+START_TEST(a_tick_when_nothing_is_due_asks_the_kernel_nothing)
+{
+	setup();
+	vm_run_free(new_run(10));
+	uint64_t calls = fake_os.calls;
+	for (int i = 0; i < 1000; i++)
+		vm_pageheap_tick(fake_os.now_ms);
+	ck_assert_uint_eq(fake_os.calls, calls);
+}
+END_TEST
+
+START_TEST(a_free_top_lowers_the_break_but_for_the_pad)
+{
+	setup();
+	struct run *low = new_run(10);
+	vm_run_free(new_run(2000));
+	size_t bytes = vm_pageheap_bytes();
+	ck_assert_uint_gt(bytes, 2000 * PAGE_BYTES);
+	ck_assert(vm_pageheap_trim(100 * PAGE_BYTES));
+	ck_assert_uint_eq(vm_pageheap_bytes(), 110 * PAGE_BYTES);
+	ck_assert_ptr_eq(vm_os_break(), (void *)region_end(&vm_regions[0]));
+	check();
+	ck_assert(vm_pageheap_trim(0));
+	ck_assert_uint_eq(vm_pageheap_bytes(), 10 * PAGE_BYTES);
+	ck_assert(!vm_pageheap_trim(0));
+	vm_run_free(low);
+	vm_pageheap_tick(fake_os_advance(100000));
+	ck_assert_uint_eq(vm_pageheap_bytes(), 0);
+	check();
+	ck_assert_ptr_nonnull(new_run(10));
+}
+END_TEST
+
+START_TEST(a_refused_purge_keeps_all_and_is_not_tried_again_at_once)
+{
+	setup();
+	vm_options.trim_break = 0;
+	struct run *run = new_run(100);
+	struct run *above = new_run(1);
+	fake_os.purge_refused = true;
+	vm_run_free(run);
+	vm_pageheap_tick(fake_os_advance(10000));
+	ck_assert_uint_eq(fake_os.purges, 1);
+	ck_assert_uint_eq(stats().heap_free_dirty, 100 * PAGE_BYTES);
+	vm_pageheap_tick(fake_os_advance(500));
+	ck_assert_uint_eq(fake_os.purges, 1);
+	check();
+	fake_os.purge_refused = false;
+	vm_pageheap_tick(fake_os_advance(1000));
+	ck_assert_uint_eq(stats().heap_free_dirty, 0);
+	vm_run_free(above);
+}
+END_TEST
+
+START_TEST(what_is_dirty_stays_within_the_option)
+{
+	setup();
+	vm_options.dirty_bytes = MIB;
+	static struct run *held[400];
+	for (size_t i = 0; i < 400; i++)
+		held[i] = new_run(8);
+	for (size_t i = 0; i < 400; i += 2)
+		vm_run_free(held[i]);
+	struct vm_stats figures = stats();
+	ck_assert_uint_le(figures.heap_free_dirty, max_size(MIB, figures.medium_live / 4));
+	ck_assert_uint_gt(figures.purges, 0);
+	check();
+}
+END_TEST
+
+START_TEST(memory_that_is_there_is_used_first_and_the_lowest_of_equals)
+{
+	setup();
+	struct run *held[9];
+	for (size_t i = 0; i < 9; i++)
+		held[i] = new_run(10);
+	uintptr_t first = held[1]->start;
+	uintptr_t second = held[3]->start;
+	uintptr_t clean = held[5]->start;
+	vm_run_free(held[5]);
+	vm_pageheap_tick(fake_os_advance(10000));
+	vm_run_free(held[3]);
+	vm_run_free(held[1]);
+	ck_assert_uint_eq(new_run(10)->start, first);
+	ck_assert_uint_eq(new_run(10)->start, second);
+	ck_assert_uint_eq(new_run(10)->start, clean);
+	check();
+}
+END_TEST
+
+START_TEST(sizes_beyond_any_run_are_refused)
+{
+	setup();
+	bool zeroed;
+	struct run *run = new_run(1);
+	ck_assert_ptr_null(vm_run_alloc(UINT32_MAX, 1, &zeroed));
+	ck_assert_ptr_null(vm_run_alloc(1, (size_t)1 << 40, &zeroed));
+	ck_assert_ptr_null(vm_run_alloc(UINT32_MAX - 10, 1, &zeroed));
+	ck_assert(!vm_run_resize(run, (size_t)UINT32_MAX + 2));
+	ck_assert_uint_eq(run->pages, 1);
+	check();
+}
+END_TEST
+
+static _Atomic bool stop;
+
+static void *purge_often(void *argument)
+{
+	(void)argument;
+	while (!stop) {
+		struct run *run = new_run(100);
+		struct run *above = new_run(1);
+		vm_run_free(run);
+		vm_pageheap_tick(fake_os_advance(2000));
+		vm_run_free(above);
+	}
+	return NULL;
+}
+
+/* Whether some page is in no run that is entered; under the lock. */
+static bool is_purging(void)
+{
+	const struct region *region = &vm_regions[0];
+	for (size_t page = 0; page < region->bytes >> PAGE_SHIFT;) {
+		if (!region->run_of[page])
+			return true;
+		page += region->run_of[page]->pages;
+	}
+	return false;
+}
+
+/* The fake kernel's lock may be held for ever here: nothing is asked of it. */
+static void live_as_child(void)
+{
+	bool zeroed;
+	vm_pageheap_unlock_after_fork(true);
+	check();
+	size_t free = heap_free();
+	struct run *run = vm_run_alloc(90, 1, &zeroed);
+	must(run);
+	must(heap_free() == free - 90 * PAGE_BYTES);
+	must(!zeroed || pattern_is_zero((void *)run->start, bytes_of(run)));
+	vm_run_free(run);
+	check();
+	_exit(0);
+}
+
+START_TEST(a_child_of_a_fork_during_a_purge_has_all_pages)
+{
+	setup();
+	fake_os.slow = true;
+	pthread_t thread;
+	must(!pthread_create(&thread, NULL, purge_often, NULL));
+	for (unsigned caught = 0; caught < 20;) {
+		sched_yield();
+		vm_pageheap_lock_for_fork();
+		if (is_purging()) {
+			caught++;
+			pid_t child = fork();
+			if (!child)
+				live_as_child();
+			vm_pageheap_unlock_after_fork(false);
+			int status;
+			must(waitpid(child, &status, 0) == child);
+			ck_assert_int_eq(status, 0);
+		} else {
+			vm_pageheap_unlock_after_fork(false);
+		}
+	}
+	stop = true;
+	pthread_join(thread, NULL);
+	check();
+}
+END_TEST
+
+int main(void)
+{
+	const TTest *const tests[] = {
+		any_sequence_keeps_runs_apart_and_their_contents,
+		any_sequence_with_a_break_that_others_move,
+		any_sequence_where_calls_are_refused,
+		any_sequence_with_larger_pages_of_the_kernel,
+		any_sequence_in_a_reserve,
+		free_pages_keep_their_memory_for_the_decay_time,
+		a_tick_when_nothing_is_due_asks_the_kernel_nothing,
+		a_free_top_lowers_the_break_but_for_the_pad,
+		a_refused_purge_keeps_all_and_is_not_tried_again_at_once,
+		what_is_dirty_stays_within_the_option,
+		memory_that_is_there_is_used_first_and_the_lowest_of_equals,
+		sizes_beyond_any_run_are_refused,
+		a_child_of_a_fork_during_a_purge_has_all_pages,
+		NULL,
+	};
+	return suite_run("pageheap", tests, 60);
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/* small/slab.h against an oracle that knows each slot, for every class. */
+#include "must.h"
+#include "rng.h"
+#include "suite.h"
+
+#include "small/slab.h"
+
+#include <string.h>
+
+enum { STEPS = 400 };
+
+static const uintptr_t START = (uintptr_t)1 << 40;
+
+static bool slot_free[SLAB_SLOTS_MOST];
+static size_t free_count;
+
+static struct run new_slab(unsigned class)
+{
+	struct run slab = {
+		.start = START,
+		.pages = vm_classes[class].pages,
+		.state = RUN_SLAB,
+		.class = (uint8_t)class,
+	};
+	memset(slab.slots, 0xaa, sizeof slab.slots);
+	vm_slab_init(&slab);
+	memset(slot_free, 0, sizeof slot_free);
+	memset(slot_free, 1, vm_classes[class].slots);
+	free_count = vm_classes[class].slots;
+	return slab;
+}
+
+static void *slot_address(unsigned class, size_t slot)
+{
+	return (void *)(START + slot * vm_classes[class].bytes);
+}
+
+static void check(const struct run *slab)
+{
+	vm_slab_check(slab);
+	must(slab->free_slots == free_count);
+	for (size_t slot = 0; slot < SLAB_SLOTS_MOST; slot++) {
+		must((slab->slots[slot / 64] >> slot % 64 & 1) == slot_free[slot]);
+		if (slot < vm_classes[slab->class].slots)
+			must(slab_slot_state(slab, slot_address(slab->class, slot)) ==
+			     (slot_free[slot] ? SLOT_FREE : SLOT_TAKEN));
+	}
+}
+
+static void take(struct run *slab, size_t count)
+{
+	void *out[SLAB_SLOTS_MOST + 10];
+	size_t taken = vm_slab_take(slab, out, count);
+	must(taken == (count < free_count ? count : free_count));
+	size_t slot = 0;
+	for (size_t i = taken; i-- > 0; slot++) {
+		while (!slot_free[slot])
+			slot++;
+		must(out[i] == slot_address(slab->class, slot));
+		slot_free[slot] = false;
+	}
+	free_count -= taken;
+}
+
+static void give(struct run *slab, size_t slot)
+{
+	void *block = slot_address(slab->class, slot);
+	must(slab_give(slab, block) == (slot_free[slot] ? SLOT_FREE : SLOT_TAKEN));
+	free_count += !slot_free[slot];
+	slot_free[slot] = true;
+}
+
+START_TEST(any_sequence_takes_the_lowest_slots_and_gives_each_once)
+{
+	struct rng rng = rng_make(rng_process_seed());
+	for (unsigned class = 1; class < CLASS_COUNT; class++) {
+		struct run slab = new_slab(class);
+		check(&slab);
+		for (int i = 0; i < STEPS; i++) {
+			size_t slots = vm_classes[class].slots;
+			if (rng_below(&rng, 3) == 0)
+				take(&slab, rng_size(&rng, SLAB_SLOTS_MOST + 9));
+			for (size_t j = rng_size(&rng, slots); j > 0; j--)
+				give(&slab, rng_below(&rng, slots));
+			check(&slab);
+		}
+	}
+}
+END_TEST
+
+START_TEST(a_new_slab_gives_all_its_slots_and_then_none)
+{
+	for (unsigned class = 1; class < CLASS_COUNT; class++) {
+		struct run slab = new_slab(class);
+		take(&slab, SLAB_SLOTS_MOST + 1);
+		check(&slab);
+		void *none;
+		ck_assert_uint_eq(slab.free_slots, 0);
+		ck_assert_uint_eq(vm_slab_take(&slab, &none, 1), 0);
+	}
+}
+END_TEST
+
+START_TEST(every_address_inside_a_slot_is_askew_and_changes_nothing)
+{
+	for (unsigned class = 1; class < CLASS_COUNT; class++) {
+		struct run slab = new_slab(class);
+		take(&slab, SLAB_SLOTS_MOST / 2);
+		size_t bytes = vm_classes[class].bytes;
+		size_t step = bytes > 1024 ? 509 : 1; /* all would take long */
+		for (size_t offset = 1; offset < slab.pages * PAGE_BYTES; offset += step) {
+			if (offset % bytes == 0)
+				continue;
+			must(slab_give(&slab, (char *)START + offset) == SLOT_ASKEW);
+			must(slab.free_slots == free_count);
+		}
+		check(&slab);
+	}
+}
+END_TEST
+
+START_TEST(a_free_slot_cannot_be_given)
+{
+	for (unsigned class = 1; class < CLASS_COUNT; class++) {
+		struct run slab = new_slab(class);
+		for (size_t slot = 0; slot < vm_classes[class].slots; slot++)
+			must(slab_give(&slab, slot_address(class, slot)) == SLOT_FREE);
+		check(&slab);
+	}
+}
+END_TEST
+
+int main(void)
+{
+	const TTest *const tests[] = {
+		any_sequence_takes_the_lowest_slots_and_gives_each_once,
+		a_new_slab_gives_all_its_slots_and_then_none,
+		every_address_inside_a_slot_is_askew_and_changes_nothing,
+		a_free_slot_cannot_be_given,
+		NULL,
+	};
+	return suite_run("slab", tests, 60);
+}

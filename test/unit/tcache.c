@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: MIT */
+/* thread/tcache.h: refills, flushes, growth and collection, within the rooms that the options allow. */
+#include "fake_os.h"
+#include "must.h"
+#include "pattern.h"
+#include "rng.h"
+#include "suite.h"
+
+#include "meta/meta.h"
+#include "os/conf.h"
+#include "os/os.h"
+#include "small/bin.h"
+#include "small/pageheap.h"
+#include "small/transfer.h"
+#include "thread/tcache.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include <vmalloc.h>
+
+enum { MANY = 20000 };
+
+static void setup(void)
+{
+	vm_os_init();
+	vm_options.shards = 2;
+	must(vm_pageheap_init(true));
+	must(vm_bins_init());
+	must(vm_transfer_init());
+}
+
+static struct tcache *new_cache(void)
+{
+	struct tcache *cache = vm_tcache_new(0);
+	must(cache);
+	return cache;
+}
+
+static size_t small_live(void)
+{
+	struct vm_stats figures = {0};
+	vm_bins_stats(&figures);
+	return figures.small_live;
+}
+
+static size_t heap_used(void)
+{
+	struct vm_stats figures = {0};
+	vm_pageheap_stats(&figures);
+	return figures.heap_mapped - figures.heap_free_dirty - figures.heap_free_clean;
+}
+
+static void *alloc(struct tcache *cache, unsigned class)
+{
+	void *block;
+	return tcache_pop(cache, class, &block) ? block : vm_tcache_refill_pop(cache, class);
+}
+
+static void give(struct tcache *cache, unsigned class, void *block)
+{
+	if (!tcache_push(cache, class, block))
+		vm_tcache_flush_push(cache, class, block);
+}
+
+static size_t room(const struct tcache *cache, unsigned class)
+{
+	return (size_t)(cache->stacks[class].ceiling - cache->stacks[class].floor);
+}
+
+static size_t count(const struct tcache *cache, unsigned class)
+{
+	return (size_t)(cache->stacks[class].top - cache->stacks[class].floor);
+}
+
+static void check(const struct tcache *cache)
+{
+	size_t rooms = 0;
+	size_t cached = 0;
+	for (unsigned class = 0; class < CLASS_COUNT; class++) {
+		const struct cache_stack *stack = &cache->stacks[class];
+		must(stack->floor <= stack->top && stack->top <= stack->ceiling);
+		rooms += room(cache, class) * vm_classes[class].bytes;
+		cached += count(cache, class) * vm_classes[class].bytes;
+	}
+	must(!room(cache, CLASS_NONE));
+	must(cache->room_bytes == rooms);
+	must(vm_tcache_cached(cache) == cached);
+}
+
+/* Allocates and frees that many blocks, some times, which misses both ways. */
+static void swing(struct tcache *cache, unsigned class, size_t blocks, int times)
+{
+	static void *held[MANY];
+	for (int i = 0; i < times; i++) {
+		for (size_t j = 0; j < blocks; j++)
+			must((held[j] = alloc(cache, class)));
+		for (size_t j = 0; j < blocks; j++)
+			give(cache, class, held[j]);
+		check(cache);
+	}
+}
+
+static void expect_all_back(void)
+{
+	vm_transfer_trim();
+	vm_bins_trim();
+	vm_bins_check();
+	vm_pageheap_check();
+	ck_assert_uint_eq(small_live(), 0);
+	ck_assert_uint_eq(heap_used(), 0);
+}
+
+struct block {
+	void *memory;
+	uint64_t seed;
+	unsigned class;
+};
+
+/* Two caches that free each other's blocks. */
+static void churn(struct rng *rng, struct tcache *caches[2], int steps)
+{
+	static _Thread_local struct block blocks[3000];
+	for (int i = 0; i < steps; i++) {
+		struct block *block = &blocks[rng_below(rng, 3000)];
+		struct tcache *cache = caches[rng_below(rng, 2)];
+		if (block->memory) {
+			size_t bytes = min_size(vm_classes[block->class].bytes, 64);
+			must(pattern_holds(block->memory, bytes, block->seed));
+			give(cache, block->class, block->memory);
+			block->memory = NULL;
+		} else {
+			size_t size = rng_size(rng, SMALL_MOST / (1 + rng_below(rng, 2000)));
+			block->class = class_of_size(size);
+			block->seed = rng_next(rng);
+			must((block->memory = alloc(cache, block->class)));
+			must((uintptr_t)block->memory % (size > 8 ? 16 : 8) == 0);
+			pattern_fill(block->memory, min_size(vm_classes[block->class].bytes, 64),
+				     block->seed);
+		}
+		if (i % 50 == 0) {
+			uint64_t now_ms = fake_os_advance(rng_below(rng, 40));
+			vm_tcache_collect(cache, now_ms);
+			vm_transfer_tick(now_ms);
+			check(cache);
+		}
+		if (i % 5000 == 0)
+			vm_tcache_trim(cache);
+	}
+	for (size_t i = 0; i < 3000; i++)
+		if (blocks[i].memory)
+			give(caches[0], blocks[i].class, blocks[i].memory);
+}
+
+static void *churn_with_new_caches(void *argument)
+{
+	struct rng rng = rng_make(*(uint64_t *)argument);
+	struct tcache *caches[] = {vm_tcache_new(0), vm_tcache_new(1)};
+	churn(&rng, caches, 60000);
+	vm_tcache_delete(caches[0]);
+	vm_tcache_delete(caches[1]);
+	return NULL;
+}
+
+START_TEST(any_sequence_keeps_blocks_apart_and_gives_all_back)
+{
+	setup();
+	uint64_t seed = rng_process_seed();
+	churn_with_new_caches(&seed);
+	expect_all_back();
+}
+END_TEST
+
+START_TEST(any_sequence_in_several_threads)
+{
+	setup();
+	fake_os.slow = true;
+	pthread_t threads[3];
+	uint64_t seeds[3];
+	for (size_t i = 0; i < 3; i++) {
+		seeds[i] = rng_process_seed() + i;
+		must(!pthread_create(&threads[i], NULL, churn_with_new_caches, &seeds[i]));
+	}
+	for (size_t i = 0; i < 3; i++)
+		pthread_join(threads[i], NULL);
+	expect_all_back();
+}
+END_TEST
+
+START_TEST(the_constant_caches_and_class_0_are_empty_and_full)
+{
+	const struct tcache *const caches[] = {&vm_tcache_none, &vm_tcache_exited, vm_tcache};
+	for (size_t i = 0; i < 3; i++) {
+		for (unsigned class = 0; class < CLASS_COUNT; class++) {
+			void *block;
+			ck_assert(!tcache_pop((struct tcache *)caches[i], class, &block));
+			ck_assert(!tcache_push((struct tcache *)caches[i], class, &block));
+		}
+	}
+	setup();
+	void *block;
+	struct tcache *cache = new_cache();
+	ck_assert(!tcache_pop(cache, CLASS_NONE, &block));
+	ck_assert(!tcache_push(cache, CLASS_NONE, &block));
+}
+END_TEST
+
+START_TEST(what_was_freed_last_comes_first)
+{
+	setup();
+	struct tcache *cache = new_cache();
+	for (unsigned class = 1; class < CLASS_COUNT; class++) {
+		void *block = alloc(cache, class);
+		give(cache, class, block);
+		ck_assert_ptr_eq(alloc(cache, class), block);
+	}
+}
+END_TEST
+
+START_TEST(a_new_cache_hands_out_blocks_in_order_of_address)
+{
+	setup();
+	struct tcache *cache = new_cache();
+	unsigned class = class_of_size(100);
+	char *before = alloc(cache, class);
+	for (int i = 1; i < vm_classes[class].slots; i++) {
+		char *block = alloc(cache, class);
+		must(block == before + vm_classes[class].bytes);
+		before = block;
+	}
+}
+END_TEST
+
+START_TEST(a_stack_starts_small_and_doubles_at_its_misses)
+{
+	setup();
+	struct tcache *cache = new_cache();
+	unsigned class = class_of_size(64);
+	void *block = alloc(cache, class);
+	ck_assert_uint_eq(room(cache, class), 8);
+	size_t before = 8;
+	for (int i = 0; i < 20; i++) {
+		swing(cache, class, 2 * before + 1, 1);
+		ck_assert_uint_ge(room(cache, class), before);
+		before = room(cache, class);
+	}
+	ck_assert_uint_eq(before, 4096);
+	give(cache, class, block);
+}
+END_TEST
+
+START_TEST(a_thread_that_only_allocates_or_only_frees_gets_128)
+{
+	setup();
+	struct tcache *giver = new_cache();
+	struct tcache *taker = new_cache();
+	unsigned class = class_of_size(16);
+	for (int i = 0; i < MANY; i++)
+		give(giver, class, alloc(taker, class));
+	ck_assert_uint_eq(room(taker, class), 128);
+	ck_assert_uint_eq(room(giver, class), 128);
+	vm_tcache_delete(giver);
+	vm_tcache_delete(taker);
+	expect_all_back();
+}
+END_TEST
+
+START_TEST(no_cache_exceeds_thread_cache_bytes_but_by_its_first_stacks)
+{
+	setup();
+	struct tcache *cache = new_cache();
+	vm_options.thread_cache_bytes = 256 * KIB;
+	size_t first = 0;
+	for (unsigned class = 1; class < CLASS_COUNT; class++)
+		if (vm_classes[class].slots > 1)
+			first += clamp_size(2 * KIB / vm_classes[class].bytes, 2, 8) *
+				 vm_classes[class].bytes;
+	for (unsigned class = 1; class < CLASS_COUNT; class++)
+		swing(cache, class, 20, 4);
+	swing(cache, class_of_size(1024), 1000, 10);
+	ck_assert_uint_le(cache->room_bytes, 256 * KIB + first);
+	ck_assert_uint_eq(room(cache, CLASS_COUNT - 1), 0);
+
+	/* And is back to growth when the option allows more. */
+	vm_options.thread_cache_bytes = 16 * MIB;
+	swing(cache, class_of_size(1024), 1000, 10);
+	ck_assert_uint_eq(room(cache, class_of_size(1024)), 256);
+	swing(cache, CLASS_COUNT - 1, 5, 10);
+	ck_assert_uint_ge(room(cache, CLASS_COUNT - 1), 1);
+	vm_tcache_delete(cache);
+	expect_all_back();
+}
+END_TEST
+
+START_TEST(all_caches_together_do_not_exceed_cache_bytes)
+{
+	setup();
+	vm_options.cache_bytes = MIB;
+	unsigned class = class_of_size(1024);
+	struct tcache *caches[20];
+	size_t rooms = 0;
+	for (size_t i = 0; i < 20; i++) {
+		caches[i] = new_cache();
+		swing(caches[i], class, 1000, 5);
+		rooms += caches[i]->room_bytes;
+	}
+	/* A first stack is always granted, 2 KiB. */
+	ck_assert_uint_le(rooms, MIB + 20 * 2 * KIB);
+	ck_assert_uint_ge(rooms, MIB - 256 * KIB);
+	ck_assert_uint_eq(room(caches[19], class), 2);
+
+	/* What a cache has given up, others may have. */
+	for (size_t i = 0; i < 19; i++)
+		vm_tcache_delete(caches[i]);
+	swing(caches[19], class, 1000, 5);
+	ck_assert_uint_eq(room(caches[19], class), 256);
+	vm_tcache_delete(caches[19]);
+	expect_all_back();
+}
+END_TEST
+
+START_TEST(with_no_bytes_for_caches_all_works_without_large_stacks)
+{
+	setup();
+	vm_options.cache_bytes = 0;
+	vm_options.thread_cache_bytes = 0;
+	struct tcache *cache = new_cache();
+	for (unsigned class = 1; class < CLASS_COUNT; class++) {
+		swing(cache, class, 10, 3);
+		ck_assert_uint_le(room(cache, class), 8);
+		ck_assert_uint_eq(room(cache, class) == 0, vm_classes[class].slots == 1);
+	}
+	vm_tcache_delete(cache);
+	expect_all_back();
+}
+END_TEST
+
+START_TEST(idle_stacks_are_halved_and_at_last_given_up)
+{
+	setup();
+	struct tcache *cache = new_cache();
+	unsigned idle = class_of_size(64);
+	unsigned busy = class_of_size(80);
+	swing(cache, idle, 300, 10);
+	size_t before = count(cache, idle);
+	ck_assert_uint_gt(before, 200);
+	uint64_t now_ms = fake_os_advance(501);
+	vm_tcache_collect(cache, now_ms); /* it has missed since the last one */
+	ck_assert_uint_eq(count(cache, idle), before);
+
+	swing(cache, busy, 300, 1);
+	size_t of_busy = count(cache, busy);
+	vm_tcache_collect(cache, now_ms + 500); /* too soon */
+	ck_assert_uint_eq(count(cache, idle), before);
+	vm_tcache_collect(cache, now_ms + 501);
+	ck_assert_uint_eq(count(cache, idle), before / 2);
+	ck_assert_uint_eq(count(cache, busy), of_busy);
+	for (int i = 0; i < 12; i++)
+		vm_tcache_collect(cache, now_ms += 1000);
+	ck_assert_uint_eq(room(cache, idle), 0);
+	ck_assert_uint_eq(cache->room_bytes, 0);
+	check(cache);
+	expect_all_back();
+}
+END_TEST
+
+START_TEST(the_older_half_is_flushed_and_the_newer_kept)
+{
+	setup();
+	vm_options.thread_cache_bytes = 0;
+	struct tcache *cache = new_cache();
+	unsigned class = class_of_size(64);
+	void *blocks[9];
+	ck_assert_uint_eq(vm_bin_fill(class, 0, blocks, 9), 9);
+	for (size_t i = 0; i < 9; i++)
+		give(cache, class, blocks[i]);
+	ck_assert_uint_eq(count(cache, class), 5);
+	void *block;
+	for (size_t i = 9; i-- > 4;)
+		ck_assert(tcache_pop(cache, class, &block) && block == blocks[i]);
+	ck_assert_uint_eq(vm_transfer_cached(), 4 * vm_classes[class].bytes);
+}
+END_TEST
+
+START_TEST(where_the_kernel_refuses_null_comes_and_nothing_is_lost)
+{
+	setup();
+	struct tcache *cache = new_cache();
+	static void *blocks[MANY];
+	for (size_t size = 16; size <= SMALL_MOST; size *= 16) {
+		unsigned class = class_of_size(size);
+		size_t got = 0;
+		fake_os.address_limit = fake_maps.bytes + 3 * MIB;
+		while (got < MANY && (blocks[got] = alloc(cache, class)))
+			memset(blocks[got++], 1, 8);
+		check(cache);
+		ck_assert(got == MANY || !alloc(cache, class));
+		fake_os.address_limit = SIZE_MAX;
+		for (size_t i = 0; i < got; i++)
+			give(cache, class, blocks[i]);
+		check(cache);
+	}
+	vm_tcache_delete(cache);
+	expect_all_back();
+}
+END_TEST
+
+START_TEST(without_records_a_cache_frees_and_allocates_one_by_one)
+{
+	setup();
+	struct tcache *cache = new_cache();
+	unsigned class = class_of_size(256);
+	void *blocks[10];
+	ck_assert_uint_eq(vm_bin_fill(class, 0, blocks, 10), 10);
+	fake_os.fail_from = 1;
+	fake_os.fail_to = UINT64_MAX;
+	for (size_t bytes = MIB; bytes >= 64; bytes /= 2)
+		while (vm_meta_alloc(bytes))
+			;
+	for (size_t i = 0; i < 10; i++)
+		give(cache, class, blocks[i]);
+	ck_assert_uint_eq(small_live(), 0);
+	for (size_t i = 0; i < 10; i++)
+		ck_assert_ptr_nonnull(alloc(cache, class));
+	ck_assert_uint_eq(small_live(), 10 * vm_classes[class].bytes);
+	ck_assert_ptr_null(vm_tcache_new(0));
+}
+END_TEST
+
+int main(void)
+{
+	const TTest *const tests[] = {
+		any_sequence_keeps_blocks_apart_and_gives_all_back,
+		any_sequence_in_several_threads,
+		the_constant_caches_and_class_0_are_empty_and_full,
+		what_was_freed_last_comes_first,
+		a_new_cache_hands_out_blocks_in_order_of_address,
+		a_stack_starts_small_and_doubles_at_its_misses,
+		a_thread_that_only_allocates_or_only_frees_gets_128,
+		no_cache_exceeds_thread_cache_bytes_but_by_its_first_stacks,
+		all_caches_together_do_not_exceed_cache_bytes,
+		with_no_bytes_for_caches_all_works_without_large_stacks,
+		idle_stacks_are_halved_and_at_last_given_up,
+		the_older_half_is_flushed_and_the_newer_kept,
+		where_the_kernel_refuses_null_comes_and_nothing_is_lost,
+		without_records_a_cache_frees_and_allocates_one_by_one,
+		NULL,
+	};
+	return suite_run("tcache", tests, 60);
+}
