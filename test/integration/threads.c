@@ -13,7 +13,6 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 
 enum { THREADS = 4, MAILBOXES = 256 };
 
@@ -168,7 +167,8 @@ END_TEST
 static void *fail_when_cancelled(void *returned)
 {
 	must(pthread_cancel(pthread_self()) == 0);
-	must(opaque(malloc((size_t)1 << 40)) == NULL);
+	/* More than any address space has, less than what is refused unasked. qemu would map 1 TiB, page by page. */
+	must(opaque(malloc((size_t)1 << 60)) == NULL);
 	*(bool *)returned = true;
 	return NULL;
 }
@@ -176,11 +176,9 @@ static void *fail_when_cancelled(void *returned)
 /* It tells on stderr why it fails; malloc is on no list of functions that may be cancellation points. */
 START_TEST(malloc_that_fails_is_no_cancellation_point)
 {
-	const struct rlimit limit = { 4UL << 30, 4UL << 30 };
 	bool returned = false;
 	pthread_t thread;
 
-	ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
 	ck_assert_int_eq(pthread_create(&thread, NULL, fail_when_cancelled, &returned), 0);
 	pthread_join(thread, NULL);
 	ck_assert(returned);
