@@ -95,20 +95,18 @@ static NOINLINE COLD NORETURN void refuse(const struct run *slab, const void *bl
 		  "free", block);
 }
 
-/* Gives a block back; true: its slab has left the bin and is the caller's to free. */
-static bool give(struct bin *bin, struct run *slab, const void *block)
+/* After blocks were given to a slab; true: it has left the bin and is the caller's to free. */
+static bool settle(struct bin *bin, struct run *slab, size_t given)
 {
-	if (UNLIKELY(slab_give(slab, block) != SLOT_TAKEN))
-		refuse(slab, block);
-	bin->live--;
+	bool was_full = slab->free_slots == given;
 	if (slab == bin->current)
 		return false;
 	if (slab->free_slots == vm_classes[slab->class].slots) {
-		if (slab->free_slots > 1)
+		if (!was_full)
 			tree_remove(&bin->partial, &slab->node, lower_address);
 		return true;
 	}
-	if (slab->free_slots == 1)
+	if (was_full)
 		tree_insert(&bin->partial, &slab->node, lower_address);
 	return false;
 }
@@ -136,9 +134,14 @@ static size_t flush_some(unsigned class, void *const *blocks, size_t count)
 		struct run *slab = slab_of(class, blocks[done]);
 		if (slab->shard != shard)
 			break;
-		if (give(bin, slab, blocks[done++]))
+		size_t given = slab_give(slab, blocks + done, count - done);
+		if (UNLIKELY(!given))
+			refuse(slab, blocks[done]);
+		done += given;
+		if (settle(bin, slab, given))
 			empty[empties++] = slab;
 	}
+	bin->live -= done;
 	lock_release(&bin->lock);
 	for (size_t i = 0; i < empties; i++)
 		vm_run_free(empty[i]);

@@ -31,16 +31,23 @@ static inline enum slot_state slab_slot_state(const struct run *slab, const void
 	return slab->slots[slot / 64] >> slot % 64 & 1 ? SLOT_FREE : SLOT_TAKEN;
 }
 
-/* Gives a slot back. Anything but SLOT_TAKEN: it was none to give, nothing changed. */
-static inline enum slot_state slab_give(struct run *slab, const void *block)
+/* Gives the first of `count` blocks back, as many as are taken slots of this slab; returns how many. */
+static inline size_t slab_give(struct run *slab, void *const *blocks, size_t count)
 {
-	enum slot_state state = slab_slot_state(slab, block);
-	if (UNLIKELY(state != SLOT_TAKEN))
-		return state;
-	unsigned slot = class_slot(&vm_classes[slab->class], (uintptr_t)block - slab->start);
-	slab->slots[slot / 64] |= UINT64_C(1) << slot % 64;
-	slab->free_slots++;
-	return SLOT_TAKEN;
+	const struct sizeclass *class = &vm_classes[slab->class];
+	size_t given = 0;
+	for (; given < count; given++) {
+		size_t offset = (uintptr_t)blocks[given] - slab->start;
+		if (offset >= (size_t)slab->pages << PAGE_SHIFT)
+			break;
+		unsigned slot = class_slot(class, offset);
+		uint64_t bit = UINT64_C(1) << slot % 64;
+		if (slot * (size_t)class->bytes != offset || slab->slots[slot / 64] & bit)
+			break;
+		slab->slots[slot / 64] |= bit;
+	}
+	slab->free_slots += (uint16_t)given;
+	return given;
 }
 
 void vm_slab_check(const struct run *slab);

@@ -66,7 +66,8 @@ static void take(struct run *slab, size_t count)
 static void give(struct run *slab, size_t slot)
 {
 	void *block = slot_address(slab->class, slot);
-	must(slab_give(slab, block) == (slot_free[slot] ? SLOT_FREE : SLOT_TAKEN));
+	must(slab_slot_state(slab, block) == (slot_free[slot] ? SLOT_FREE : SLOT_TAKEN));
+	must(slab_give(slab, &block, 1) == !slot_free[slot]);
 	free_count += !slot_free[slot];
 	slot_free[slot] = true;
 }
@@ -112,10 +113,28 @@ START_TEST(every_address_inside_a_slot_is_askew_and_changes_nothing)
 		for (size_t offset = 1; offset < slab.pages * PAGE_BYTES; offset += step) {
 			if (offset % bytes == 0)
 				continue;
-			must(slab_give(&slab, (char *)START + offset) == SLOT_ASKEW);
+			void *block = (char *)START + offset;
+			must(slab_slot_state(&slab, block) == SLOT_ASKEW);
+			must(slab_give(&slab, &block, 1) == 0);
 			must(slab.free_slots == free_count);
 		}
 		check(&slab);
+	}
+}
+END_TEST
+
+START_TEST(of_many_blocks_those_before_the_first_that_is_none_to_give_are_given)
+{
+	for (unsigned class = 1; class < CLASS_COUNT; class++) {
+		struct run slab = new_slab(class);
+		size_t slots = vm_classes[class].slots;
+		void *out[SLAB_SLOTS_MOST + 1];
+		must(vm_slab_take(&slab, out, slots) == slots);
+		out[slots] = (char *)START + slab.pages * PAGE_BYTES; /* the next slab's */
+		must(slab_give(&slab, out + slots / 2, slots - slots / 2 + 1) == slots - slots / 2);
+		must(slab_give(&slab, out, slots) == slots / 2);
+		must(slab.free_slots == slots);
+		vm_slab_check(&slab);
 	}
 }
 END_TEST
@@ -124,8 +143,10 @@ START_TEST(a_free_slot_cannot_be_given)
 {
 	for (unsigned class = 1; class < CLASS_COUNT; class++) {
 		struct run slab = new_slab(class);
-		for (size_t slot = 0; slot < vm_classes[class].slots; slot++)
-			must(slab_give(&slab, slot_address(class, slot)) == SLOT_FREE);
+		for (size_t slot = 0; slot < vm_classes[class].slots; slot++) {
+			void *block = slot_address(class, slot);
+			must(slab_give(&slab, &block, 1) == 0);
+		}
 		check(&slab);
 	}
 }
@@ -137,6 +158,7 @@ int main(void)
 		any_sequence_takes_the_lowest_slots_and_gives_each_once,
 		a_new_slab_gives_all_its_slots_and_then_none,
 		every_address_inside_a_slot_is_askew_and_changes_nothing,
+		of_many_blocks_those_before_the_first_that_is_none_to_give_are_given,
 		a_free_slot_cannot_be_given,
 		NULL,
 	};
