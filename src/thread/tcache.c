@@ -15,10 +15,18 @@ const struct tcache vm_tcache_exited;
 
 __thread struct tcache *vm_tcache = (struct tcache *)&vm_tcache_none;
 
-/* The room of a stack, in bytes of its blocks: at first, and at most. */
+/* The room of a stack, in bytes of its blocks: at first, at most, and at most where it swings. */
 #define FIRST_BYTES (2 * KIB)
-#define MOST_BYTES (256 * KIB)
+#define MOST_BYTES (32 * KIB)
+#define SWING_BYTES (256 * KIB)
 enum { FIRST_MOST = 8, MOST_LEAST = 4, MOST_BLOCKS = 4096 };
+
+/*
+ * A stack swings where its misses come in rows of the same kind: many blocks are taken, then many
+ * freed, and more room saves most of the misses. About a level the kinds follow each other at
+ * random, misses are rare, and more room only spreads what is in use over more memory.
+ */
+enum { SWING_ROW = 4, SWINGS = 4, LONG_ROW = 16 };
 
 /* Enough to amortise a lock for threads that only allocate or only free. */
 enum { ONE_WAY = 128 };
@@ -42,9 +50,16 @@ static size_t first_room(unsigned class)
 	return clamp_size(FIRST_BYTES / vm_classes[class].bytes, least, FIRST_MOST);
 }
 
-static size_t most_room(unsigned class)
+static size_t room_for(size_t bytes, unsigned class)
 {
-	return clamp_size(MOST_BYTES / vm_classes[class].bytes, MOST_LEAST, MOST_BLOCKS);
+	return clamp_size(bytes / vm_classes[class].bytes, MOST_LEAST, MOST_BLOCKS);
+}
+
+static size_t most_room(const struct cache_stack *stack, unsigned class)
+{
+	bool swings = stack->swings == SWINGS || stack->row >= LONG_ROW;
+	size_t most = room_for(swings ? SWING_BYTES : MOST_BYTES, class);
+	return stack->refills && stack->flushes ? most : min_size(most, ONE_WAY);
 }
 
 struct tcache *vm_tcache_new(unsigned shard)
@@ -89,9 +104,7 @@ static bool grow(struct tcache *cache, unsigned class)
 	size_t room = stack_room(stack);
 	if (!room && vm_classes[class].slots > 1)
 		return set_room(cache, class, first_room(class));
-	size_t most = most_room(class);
-	if (!stack->refills || !stack->flushes)
-		most = min_size(most, ONE_WAY);
+	size_t most = most_room(stack, class);
 	size_t more = room ? min_size(2 * room, most) - min_size(room, most) : first_room(class);
 	size_t bytes = more * vm_classes[class].bytes;
 	if (!more || cache->room_bytes + bytes > vm_options.thread_cache_bytes ||
@@ -116,15 +129,26 @@ static void flush_oldest(struct cache_stack *stack, unsigned class, size_t count
 	stack->top = stack->floor + kept;
 }
 
-static void count_up(uint16_t *counter)
+static void count_miss(struct cache_stack *stack, bool flush)
 {
+	uint16_t *counter = flush ? &stack->flushes : &stack->refills;
 	*counter += *counter < UINT16_MAX;
+	if (stack->flushed == flush) {
+		stack->row += stack->row < LONG_ROW;
+		return;
+	}
+	if (stack->row >= SWING_ROW)
+		stack->swings += stack->swings < SWINGS;
+	else
+		stack->swings -= stack->swings > 0;
+	stack->flushed = flush;
+	stack->row = 1;
 }
 
 void vm_tcache_flush_push(struct tcache *cache, unsigned class, void *block)
 {
 	struct cache_stack *stack = &cache->stacks[class];
-	count_up(&stack->flushes);
+	count_miss(stack, true);
 	if (!grow(cache, class)) {
 		if (!stack_room(stack)) {
 			vm_bin_flush(class, &block, 1);
@@ -138,7 +162,7 @@ void vm_tcache_flush_push(struct tcache *cache, unsigned class, void *block)
 void *vm_tcache_refill_pop(struct tcache *cache, unsigned class)
 {
 	struct cache_stack *stack = &cache->stacks[class];
-	count_up(&stack->refills);
+	count_miss(stack, false);
 	if (!stack_room(stack) || stack->refills > 1)
 		grow(cache, class);
 	size_t wanted = stack_room(stack) / 2;
@@ -155,6 +179,18 @@ void *vm_tcache_refill_pop(struct tcache *cache, unsigned class)
 	return blocks[count - 1];
 }
 
+/* Takes back the room that a stack had for swings. */
+static void shrink(struct tcache *cache, unsigned class)
+{
+	struct cache_stack *stack = &cache->stacks[class];
+	size_t room = room_for(MOST_BYTES, class);
+	if (stack_room(stack) <= room)
+		return;
+	if (stack_count(stack) > room / 2)
+		flush_oldest(stack, class, stack_count(stack) - room / 2, true);
+	set_room(cache, class, room);
+}
+
 void vm_tcache_collect(struct tcache *cache, uint64_t now_ms)
 {
 	if (now_ms < cache->collect_ms)
@@ -166,6 +202,8 @@ void vm_tcache_collect(struct tcache *cache, uint64_t now_ms)
 			flush_oldest(stack, class, (stack_count(stack) + 1) / 2, true);
 			if (!stack_count(stack))
 				set_room(cache, class, 0);
+		} else if (!stack->swings && stack->row < LONG_ROW) {
+			shrink(cache, class);
 		}
 		stack->refills = 0;
 		stack->flushes = 0;

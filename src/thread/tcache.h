@@ -13,8 +13,8 @@
  * every operation is a miss and a hit needs no test for it. The same holds for class 0.
  *
  * A stack starts small and doubles at its misses, as long as the cache's and all caches' bytes are
- * within the options; beyond ONE_WAY blocks only where it misses both ways. Stacks that had no miss
- * since the last collection give half of their blocks back.
+ * within the options; to how much, tcache.c tells. Stacks that had no miss since the last collection
+ * give half of their blocks back.
  */
 #ifndef VM_TCACHE_H
 #define VM_TCACHE_H
@@ -30,6 +30,9 @@ struct cache_stack {
 	void **ceiling;
 	uint16_t refills; /* since the last collection, up to the greatest number */
 	uint16_t flushes;
+	bool flushed;   /* the last miss was a flush */
+	uint8_t row;    /* so many misses of its kind came in a row, up to LONG_ROW */
+	uint8_t swings; /* one up at the end of a row that was long, one down at that of a short one */
 };
 
 struct tcache {

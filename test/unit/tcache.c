@@ -244,8 +244,48 @@ START_TEST(a_stack_starts_small_and_doubles_at_its_misses)
 		ck_assert_uint_ge(room(cache, class), before);
 		before = room(cache, class);
 	}
-	ck_assert_uint_eq(before, 4096);
+	ck_assert_uint_eq(before, 32 * KIB / 64);
 	give(cache, class, block);
+}
+END_TEST
+
+START_TEST(a_stack_that_swings_far_gets_more_room_until_it_does_not)
+{
+	setup();
+	struct tcache *cache = new_cache();
+	unsigned class = class_of_size(64);
+	swing(cache, class, MANY, 10);
+	ck_assert_uint_eq(room(cache, class), 4096);
+	vm_tcache_collect(cache, 1000);
+	ck_assert_uint_eq(room(cache, class), 4096);
+
+	swing(cache, class, 6000, 10);
+	vm_tcache_collect(cache, 2000);
+	ck_assert_uint_eq(room(cache, class), 32 * KIB / 64);
+	vm_tcache_delete(cache);
+	expect_all_back();
+}
+END_TEST
+
+START_TEST(use_about_a_level_gets_no_room_for_swings)
+{
+	setup();
+	struct rng rng = rng_make(rng_process_seed());
+	struct tcache *cache = new_cache();
+	unsigned class = class_of_size(64);
+	static void *blocks[MANY];
+	for (int i = 0; i < 100 * MANY; i++) {
+		void **block = &blocks[rng_below(&rng, MANY)];
+		if (*block)
+			give(cache, class, *block);
+		*block = *block ? NULL : alloc(cache, class);
+	}
+	ck_assert_uint_eq(room(cache, class), 32 * KIB / 64);
+	for (int i = 0; i < MANY; i++)
+		if (blocks[i])
+			give(cache, class, blocks[i]);
+	vm_tcache_delete(cache);
+	expect_all_back();
 }
 END_TEST
 
@@ -436,6 +476,8 @@ int main(void)
 		what_was_freed_last_comes_first,
 		a_new_cache_hands_out_blocks_in_order_of_address,
 		a_stack_starts_small_and_doubles_at_its_misses,
+		a_stack_that_swings_far_gets_more_room_until_it_does_not,
+		use_about_a_level_gets_no_room_for_swings,
 		a_thread_that_only_allocates_or_only_frees_gets_128,
 		no_cache_exceeds_thread_cache_bytes_but_by_its_first_stacks,
 		all_caches_together_do_not_exceed_cache_bytes,
