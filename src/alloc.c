@@ -51,6 +51,7 @@ static void tick(struct tcache *cache)
 		vm_tcache_collect(cache, now_ms);
 	vm_lifeboat_tick(now_ms);
 	vm_transfer_tick(now_ms);
+	vm_bins_tick(now_ms);
 	vm_pageheap_tick(now_ms);
 	vm_large_tick(now_ms);
 }
@@ -94,8 +95,8 @@ bool vm_alloc_trim(size_t pad)
 	if (cache)
 		vm_tcache_trim(cache);
 	vm_transfer_trim();
-	vm_bins_trim();
-	bool given_back = vm_pageheap_trim(pad);
+	bool given_back = vm_bins_trim();
+	given_back |= vm_pageheap_trim(pad);
 	given_back |= vm_large_trim() > 0;
 	return given_back;
 }

@@ -79,7 +79,7 @@ static void finish_fork(bool child)
 	vm_meta_unlock_after_fork();
 	vm_pageheap_unlock_after_fork(child);
 	vm_large_unlock_after_fork(child);
-	vm_bins_unlock_after_fork();
+	vm_bins_unlock_after_fork(child);
 	vm_transfer_unlock_after_fork();
 	vm_threads_unlock_after_fork(child);
 }

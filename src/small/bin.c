@@ -9,6 +9,7 @@
 #include "os/os.h"
 #include "small/slab.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 #include <vmalloc.h>
@@ -18,6 +19,8 @@ struct bin {
 	struct run *current;
 	struct tree_node *partial;
 	size_t live; /* slots taken, in all slabs of the bin */
+	uint64_t purges;
+	uint64_t purged_pages;
 } ALIGNED_TO_LINE;
 
 unsigned vm_shards;
@@ -25,6 +28,21 @@ static struct bin (*bins)[CLASS_COUNT]; /* [shard][class] */
 
 /* Empty slabs are handed to the page heap after the bin's lock is released. */
 enum { EMPTY_BATCH = 16 };
+
+/* How long a slab's slots have not changed: since the last look at it, or longer; then its free pages
+ * are given back, once. */
+enum quiet { BUSY, QUIET, PURGED };
+
+/* Where the next look goes on: at the slabs of a bin from an address on. One thread at a time. */
+static struct {
+	_Atomic uint64_t due_ms; /* NOT_NOW while a thread looks */
+	unsigned bin;
+	uintptr_t from;
+} look;
+#define NOT_NOW UINT64_MAX
+
+/* Slabs that are looked at in one tick, and in one taking of a bin's lock. */
+enum { LOOKS_A_TICK = 256, LOOKS_A_LOCK = 16 };
 
 static bool lower_address(const struct tree_node *a, const struct tree_node *b)
 {
@@ -180,15 +198,101 @@ static struct run *detach_empty_current(struct bin *bin, unsigned class)
 	return slab;
 }
 
-void vm_bins_trim(void)
+static bool purge_slab(struct bin *bin, struct run *slab)
 {
+	size_t pages = vm_slab_purge(slab);
+	slab->quiet = PURGED;
+	bin->purges += pages > 0;
+	bin->purged_pages += pages;
+	return pages > 0;
+}
+
+static struct run *partial_from(const struct bin *bin, uintptr_t from)
+{
+	const struct run key = {.start = from};
+	struct tree_node *node = tree_at_least(bin->partial, &key.node, lower_address);
+	return node ? CONTAINER_OF(node, struct run, node) : NULL;
+}
+
+static void look_at(struct bin *bin, struct run *slab)
+{
+	if (slab->quiet == QUIET)
+		purge_slab(bin, slab);
+	else if (slab->quiet == BUSY)
+		slab->quiet = QUIET;
+}
+
+/* Looks at some slabs from `*from` on, and says at how many; `*from` is behind them then. */
+static unsigned look_at_some(struct bin *bin, uintptr_t *from)
+{
+	unsigned looks = 0;
+	struct run *slab;
+	lock_take(&bin->lock);
+	if (bin->current && !*from)
+		look_at(bin, bin->current);
+	while (looks < LOOKS_A_LOCK && (slab = partial_from(bin, *from))) {
+		look_at(bin, slab);
+		*from = slab->start + 1;
+		looks++;
+	}
+	lock_release(&bin->lock);
+	return looks;
+}
+
+/* True: all bins have been looked at. */
+static bool look_further(void)
+{
+	for (unsigned looks = 0; looks < LOOKS_A_TICK;) {
+		struct bin *bin = &bins[look.bin / CLASS_COUNT][look.bin % CLASS_COUNT];
+		unsigned some = look_at_some(bin, &look.from);
+		looks += some;
+		if (some == LOOKS_A_LOCK)
+			continue;
+		look.from = 0;
+		if (++look.bin == vm_shards * CLASS_COUNT) {
+			look.bin = 0;
+			return true;
+		}
+	}
+	return false;
+}
+
+void vm_bins_tick(uint64_t now_ms)
+{
+	uint64_t due_ms = atomic_load_explicit(&look.due_ms, memory_order_relaxed);
+	if (now_ms < due_ms ||
+	    !atomic_compare_exchange_strong_explicit(&look.due_ms, &due_ms, NOT_NOW,
+						     memory_order_acquire, memory_order_relaxed))
+		return;
+	uint64_t pause_ms = look_further() ? vm_options.decay_ms : 0;
+	atomic_store_explicit(&look.due_ms, now_ms + pause_ms + 1, memory_order_release);
+}
+
+static bool purge_slabs(struct bin *bin)
+{
+	bool purged = false;
+	struct run *slab;
+	lock_take(&bin->lock);
+	if (bin->current)
+		purged = purge_slab(bin, bin->current);
+	for (uintptr_t from = 0; (slab = partial_from(bin, from)); from = slab->start + 1)
+		purged |= slab->quiet != PURGED && purge_slab(bin, slab);
+	lock_release(&bin->lock);
+	return purged;
+}
+
+bool vm_bins_trim(void)
+{
+	bool purged = false;
 	for (unsigned shard = 0; shard < vm_shards; shard++) {
 		for (unsigned class = 1; class < CLASS_COUNT; class++) {
 			struct run *slab = detach_empty_current(&bins[shard][class], class);
 			if (slab)
 				vm_run_free(slab);
+			purged |= purge_slabs(&bins[shard][class]);
 		}
 	}
+	return purged;
 }
 
 void vm_bins_stats(struct vm_stats *stats)
@@ -198,6 +302,8 @@ void vm_bins_stats(struct vm_stats *stats)
 			struct bin *bin = &bins[shard][class];
 			lock_take(&bin->lock);
 			stats->small_live += bin->live * vm_classes[class].bytes;
+			stats->purges += bin->purges;
+			stats->purged_bytes += bin->purged_pages << PAGE_SHIFT;
 			lock_release(&bin->lock);
 		}
 	}
@@ -210,8 +316,11 @@ void vm_bins_lock_for_fork(void)
 			vm_lock_take_for_fork(&bins[shard][class].lock);
 }
 
-void vm_bins_unlock_after_fork(void)
+void vm_bins_unlock_after_fork(bool child)
 {
+	/* In the child nobody ends the look that was under way. */
+	if (child)
+		atomic_store_explicit(&look.due_ms, 0, memory_order_relaxed);
 	for (unsigned shard = 0; shard < vm_shards; shard++)
 		for (unsigned class = 1; class < CLASS_COUNT; class++)
 			vm_lock_release_after_fork(&bins[shard][class].lock);

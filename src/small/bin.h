@@ -5,6 +5,8 @@
  * 1. A slab of the bin is `current`, or in the tree `partial` (some slots free, some taken), or in
  *    neither (all taken).
  * 2. A slab whose slots have all come back goes to the page heap, unless it is current.
+ * 3. The pages without taken slots of a slab from which nothing was taken, and to which nothing came
+ *    back, for a decay time are given to the kernel; the slab stays where it is.
  *
  * Blocks are taken from the current slab until it is full, then from the partial slab at the lowest
  * address: live blocks gather low, and the slabs at the top empty. The shards spread threads over
@@ -37,14 +39,18 @@ void vm_bin_flush(unsigned class, void *const *blocks, size_t count);
 /* Takes a slab that is one slot, which is taken, out of its bin. */
 void vm_bin_disown(struct run *slab);
 
-/* Hands the current slabs that are wholly free to the page heap. */
-void vm_bins_trim(void);
+/* Looks, once in a decay time, for slabs that rule 3 is about; cheap when nothing is due. */
+void vm_bins_tick(uint64_t now_ms);
 
-/* Adds small_live: the blocks out of their slabs, those in caches included. */
+/* Hands the current slabs that are wholly free to the page heap, and the pages without taken slots of
+ * all others to the kernel. True: there were such pages. */
+bool vm_bins_trim(void);
+
+/* Adds small_live, the blocks out of their slabs, those in caches included; and what was purged. */
 void vm_bins_stats(struct vm_stats *stats);
 
 void vm_bins_lock_for_fork(void);
-void vm_bins_unlock_after_fork(void);
+void vm_bins_unlock_after_fork(bool child);
 
 /* Proves each slab that is current or partial. */
 void vm_bins_check(void);

@@ -2,6 +2,7 @@
 #include "small/slab.h"
 
 #include "base/check.h"
+#include "os/os.h"
 
 void vm_slab_init(struct run *slab)
 {
@@ -13,6 +14,7 @@ void vm_slab_init(struct run *slab)
 						       : 0;
 	}
 	slab->free_slots = (uint16_t)slots;
+	slab->quiet = 0;
 }
 
 size_t vm_slab_take(struct run *slab, void **out, size_t count)
@@ -30,7 +32,36 @@ size_t vm_slab_take(struct run *slab, void **out, size_t count)
 		slab->slots[word] = free;
 	}
 	slab->free_slots -= (uint16_t)count;
+	slab->quiet = 0;
 	return count;
+}
+
+static bool all_free(const struct run *slab, uintptr_t from, uintptr_t to)
+{
+	const struct sizeclass *class = &vm_classes[slab->class];
+	unsigned last = class_slot(class, to - 1 - slab->start);
+	for (unsigned slot = class_slot(class, from - slab->start); slot <= last; slot++)
+		if (!(slab->slots[slot / 64] >> slot % 64 & 1))
+			return false;
+	return true;
+}
+
+size_t vm_slab_purge(const struct run *slab)
+{
+	uintptr_t step = vm_os.page_bytes;
+	uintptr_t end = align_down(slab->start + ((size_t)slab->pages << PAGE_SHIFT), step);
+	size_t purged = 0;
+	for (uintptr_t from = align_up(slab->start, step); from < end; from += step) {
+		uintptr_t to = from;
+		while (to < end && all_free(slab, to, to + step))
+			to += step;
+		if (to == from)
+			continue;
+		if (vm_os_purge((void *)from, to - from))
+			purged += (to - from) >> PAGE_SHIFT;
+		from = to;
+	}
+	return purged;
 }
 
 void vm_slab_check(const struct run *slab)

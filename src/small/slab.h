@@ -47,8 +47,12 @@ static inline size_t slab_give(struct run *slab, void *const *blocks, size_t cou
 		slab->slots[slot / 64] |= bit;
 	}
 	slab->free_slots += (uint16_t)given;
+	slab->quiet = 0;
 	return given;
 }
+
+/* Gives the kernel the memory of all pages that hold nothing but free slots; returns how many. */
+size_t vm_slab_purge(const struct run *slab);
 
 void vm_slab_check(const struct run *slab);
 

@@ -156,6 +156,97 @@ START_TEST(each_empty_slab_but_the_current_one_goes_back_at_once)
 }
 END_TEST
 
+/* Ticks for so many milliseconds. */
+static void tick_for(uint64_t *now_ms, uint64_t ms)
+{
+	for (uint64_t end_ms = *now_ms + ms; *now_ms < end_ms; ++*now_ms)
+		vm_bins_tick(*now_ms);
+}
+
+static bool page_reads_as_zero(const char *page)
+{
+	static const char zeros[PAGE_BYTES];
+	return memcmp(page, zeros, sizeof zeros) == 0;
+}
+
+static bool all_slots_free(const struct run *slab, uintptr_t page)
+{
+	for (uintptr_t at = page; at < page + PAGE_BYTES; at++) {
+		size_t slot = (at - slab->start) / vm_classes[slab->class].bytes;
+		if (!(slab->slots[slot / 64] >> slot % 64 & 1))
+			return false;
+	}
+	return true;
+}
+
+/* How many pages of a class's slabs hold nothing but free slots; all of them must read as zeros. */
+static size_t free_pages_of(unsigned class)
+{
+	size_t pages = 0;
+	for (size_t page = 0; page < region_page(vm_regions, region_end(vm_regions)); page++) {
+		const struct run *slab = vm_regions[0].run_of[page];
+		uintptr_t at = vm_regions[0].base + page * PAGE_BYTES;
+		if (!slab || slab->state != RUN_SLAB || slab->class != class ||
+		    slab->free_slots == vm_classes[class].slots || !all_slots_free(slab, at))
+			continue;
+		must(page_reads_as_zero((const char *)at));
+		pages++;
+	}
+	return pages;
+}
+
+START_TEST(free_pages_of_quiet_slabs_are_given_back_and_live_blocks_stay)
+{
+	setup();
+	struct rng rng = rng_make(rng_process_seed());
+	const size_t sizes[] = {16, 100, 640, 1000, 5000, 20000};
+	static void *blocks[BLOCKS];
+	static void *freed[BLOCKS];
+	uint64_t now_ms = 1;
+	for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+		unsigned class = class_of_size(sizes[i]);
+		size_t bytes = vm_classes[class].bytes;
+		size_t count = 16 * MIB / bytes < BLOCKS ? 16 * MIB / bytes : BLOCKS;
+		size_t gone = 0;
+		must(vm_bin_fill(class, 0, blocks, count) == count);
+		for (size_t j = 0; j < count; j++) {
+			memset(blocks[j], 0xa5, bytes);
+			if (rng_below(&rng, 4096 / bytes * 2 + 4) || j % 2) {
+				freed[gone++] = blocks[j];
+				blocks[j] = NULL;
+			}
+		}
+		vm_bin_flush(class, freed, gone);
+		uint64_t before = stats().purged_bytes;
+		tick_for(&now_ms, 3 * vm_options.decay_ms);
+		must(stats().purged_bytes - before >= free_pages_of(class) * PAGE_BYTES);
+		for (size_t j = 0; j < count; j++)
+			for (size_t k = 0; blocks[j] && k < bytes; k++)
+				must(((unsigned char *)blocks[j])[k] == 0xa5);
+	}
+	must(stats().purged_bytes > 0);
+	vm_bins_check();
+}
+END_TEST
+
+START_TEST(a_slab_in_use_keeps_its_pages)
+{
+	setup();
+	unsigned class = class_of_size(1024);
+	size_t slots = vm_classes[class].slots;
+	void *blocks[2 * SLAB_SLOTS_MOST];
+	uint64_t now_ms = 1;
+	must(vm_bin_fill(class, 0, blocks, 2 * slots) == 2 * slots);
+	for (size_t i = 0; i + 1 < slots; i++) {
+		vm_bin_flush(class, &blocks[slots + i], 1); /* of the slab that is full, not current */
+		tick_for(&now_ms, vm_options.decay_ms / 2);
+	}
+	ck_assert_uint_eq(stats().purges, 0);
+	vm_bins_trim();
+	ck_assert_uint_gt(stats().purges, 0);
+}
+END_TEST
+
 START_TEST(blocks_come_lowest_last_and_then_from_the_lowest_partial_slab)
 {
 	setup();
@@ -265,6 +356,8 @@ int main(void)
 		blocks_come_lowest_last_and_then_from_the_lowest_partial_slab,
 		where_the_kernel_refuses_what_there_is_comes_and_later_more,
 		a_slab_that_is_one_slot_can_leave_its_bin,
+		free_pages_of_quiet_slabs_are_given_back_and_live_blocks_stay,
+		a_slab_in_use_keeps_its_pages,
 		what_is_no_block_ends_the_process,
 		NULL,
 	};
