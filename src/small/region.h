@@ -28,6 +28,8 @@
 
 #include "base/base.h"
 
+#include <stdatomic.h>
+
 struct run;
 
 struct region {
@@ -46,7 +48,7 @@ struct region {
 enum { REGIONS_MOST = 16 };
 
 extern struct region vm_regions[REGIONS_MOST] HIDDEN;
-extern unsigned vm_region_count;
+extern _Atomic unsigned vm_region_count;
 
 /* Opens region 0 with its first pages. False: there is no room for the least heap. */
 bool vm_region_init(bool own_break);
@@ -81,11 +83,18 @@ static inline size_t region_page(const struct region *region, uintptr_t address)
 	return (address - region->base) >> PAGE_SHIFT;
 }
 
+/* The regions that may be looked at. */
+static inline unsigned region_count(void)
+{
+	return atomic_load_explicit(&vm_region_count, memory_order_acquire);
+}
+
 /* The region that an address lies in, or NULL. */
 static inline struct region *region_of(const void *pointer)
 {
 	uintptr_t address = (uintptr_t)pointer;
-	for (struct region *region = vm_regions; region < vm_regions + vm_region_count; region++)
+	const struct region *end = vm_regions + region_count();
+	for (struct region *region = vm_regions; region < end; region++)
 		if (address - region->base < region->bytes)
 			return region;
 	return NULL;
