@@ -81,10 +81,9 @@ static bool open_tables(struct region *region, size_t pages)
 		memcpy(larger.run_of, region->run_of, used * sizeof larger.run_of[0]);
 		memcpy(larger.dirty, region->dirty, used * sizeof larger.dirty[0]);
 	}
-	/* A reader of the new pointer must find the content there. */
-	atomic_thread_fence(memory_order_release);
-	region->class_of = larger.class_of;
-	region->run_of = larger.run_of;
+	/* A reader of a new pointer must find the content there. */
+	__atomic_store_n(&region->class_of, larger.class_of, __ATOMIC_RELEASE);
+	__atomic_store_n(&region->run_of, larger.run_of, __ATOMIC_RELEASE);
 	region->dirty = larger.dirty;
 	region->table_pages = larger.table_pages;
 	region->table_committed = larger.table_committed;
