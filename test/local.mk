@@ -5,6 +5,7 @@
 # With the core and a fake kernel; malloc is the C library's.
 unit_tests = \
 	test/unit/bin \
+	test/unit/boot \
 	test/unit/conf \
 	test/unit/index \
 	test/unit/large \
