@@ -191,6 +191,10 @@ soak-maps: libvmalloc.la $(map_storms)
 	done
 .PHONY: soak-maps
 
+check-models:
+	CC='$(CC)' srcdir='$(srcdir)' $(top_srcdir)/scripts/check-models
+.PHONY: check-models
+
 TEST_EXTENSIONS = .bats
 LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
 LOG_COMPILER = $(top_srcdir)/scripts/run-test
@@ -203,6 +207,6 @@ AM_TESTS_ENVIRONMENT = \
 	export VMALLOC_SO VM_DEBUG srcdir CC CXX NM OBJDUMP MAKE host_cpu EMULATOR;
 
 EXTRA_DIST += $(bats_tests) $(check_scripts) scripts/run-test scripts/tally test/install/program.c \
-	scripts/emulate-aarch64 scripts/fetch-aarch64-check \
+	scripts/check-models scripts/emulate-aarch64 scripts/fetch-aarch64-check \
 	scripts/packages.build scripts/packages.programs scripts/packages.test \
 	test/preload/common.bash test/preload/programs

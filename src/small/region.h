@@ -21,7 +21,8 @@
  * where a table is may still look a block of its own up in the old one, so old tables stay.
  *
  * All that changes a region holds the page heap's lock (pageheap.h). `bytes` is read without it: who
- * frees a block learned its address after the region had grown over it.
+ * frees a block learned its address after the region had grown over it. So are the count of regions and
+ * the tables; region.pml tells why that is safe.
  */
 #ifndef VM_REGION_H
 #define VM_REGION_H
