@@ -51,6 +51,9 @@ models = \
 	src/large/index.pml \
 	src/large/pool.pml \
 	src/os/lock.pml \
-	src/small/region.pml
+	src/small/bin.pml \
+	src/small/region.pml \
+	src/small/transfer.pml \
+	src/thread/tcache.pml
 
 EXTRA_DIST += src/LAYERS src/base/memory.pml $(models)

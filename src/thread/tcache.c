@@ -23,7 +23,7 @@ enum { FIRST_MOST = 8, MOST_LEAST = 4, MOST_BLOCKS = 4096 };
 /* Enough to amortise a lock for threads that only allocate or only free. */
 enum { ONE_WAY = 128 };
 
-/* All caches' room_bytes. */
+/* All caches' room_bytes (tcache.pml). */
 static _Atomic size_t all_room_bytes;
 
 static size_t stack_room(const struct cache_stack *stack)
