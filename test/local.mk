@@ -8,6 +8,7 @@ unit_tests = \
 	test/unit/boot \
 	test/unit/conf \
 	test/unit/index \
+	test/unit/index_order \
 	test/unit/large \
 	test/unit/large_storm \
 	test/unit/lifeboat \
@@ -149,6 +150,7 @@ libtest_a_CPPFLAGS = $(AM_CPPFLAGS) $(TEST_CPPFLAGS)
 libtest_a_SOURCES = \
 	test/lib/blocks.c test/lib/blocks.h \
 	test/lib/child.c test/lib/child.h \
+	test/lib/choices.c test/lib/choices.h \
 	test/lib/crew.c test/lib/crew.h \
 	test/lib/death.c test/lib/death.h \
 	test/lib/exhaust.c test/lib/exhaust.h \
@@ -163,7 +165,8 @@ libtest_a_SOURCES = \
 	test/lib/storm.c test/lib/storm.h \
 	test/lib/stress.c test/lib/stress.h \
 	test/lib/suite.c test/lib/suite.h \
-	test/lib/team.c test/lib/team.h
+	test/lib/team.c test/lib/team.h \
+	test/lib/weak.c test/lib/weak.h
 
 libvm_unit_la_SOURCES = \
 	test/lib/fake_maps.c test/lib/fake_maps.h \
