@@ -90,14 +90,16 @@ static inline unsigned region_count(void)
 	return atomic_load_explicit(&vm_region_count, memory_order_acquire);
 }
 
-/* The region that an address lies in, or NULL. */
+/* The region that an address lies in, or NULL. The first one is there before any block is. */
 static inline struct region *region_of(const void *pointer)
 {
 	uintptr_t address = (uintptr_t)pointer;
-	const struct region *end = vm_regions + region_count();
-	for (struct region *region = vm_regions; region < end; region++)
-		if (address - region->base < region->bytes)
-			return region;
+	if (address - vm_regions[0].base < vm_regions[0].bytes)
+		return &vm_regions[0];
+	unsigned count = region_count();
+	for (unsigned i = 1; i < count; i++)
+		if (address - vm_regions[i].base < vm_regions[i].bytes)
+			return &vm_regions[i];
 	return NULL;
 }
 
