@@ -53,8 +53,9 @@ bool vm_boot_once(void)
 	return atomic_load_explicit(&vm_booted, memory_order_relaxed);
 }
 
-/* Whether the allocator had started when the fork began. */
-static bool locked_for_fork;
+/* Whether the allocator had started when the fork of this thread began: another thread may start it,
+ * and fork, before this fork ends. */
+static __thread bool locked_for_fork;
 
 /* In the order of the ranks; fork then sees no structure in the middle of a change. */
 static void prepare_fork(void)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* boot.h - the start of the allocator, at the first call of all, and its part in fork. */
+/* boot.h - the start of the allocator, at the first call of all, and its part in fork (boot.pml). */
 #ifndef VM_BOOT_H
 #define VM_BOOT_H
 

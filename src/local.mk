@@ -45,4 +45,15 @@ libvm_os_la_SOURCES = src/os/os.c
 libvm_standalone_la_CFLAGS = $(LIBRARY_CFLAGS)
 libvm_standalone_la_SOURCES = src/standalone.c
 
-EXTRA_DIST += src/LAYERS
+# What scripts/check-models checks.
+models = \
+	src/boot.pml \
+	src/large/index.pml \
+	src/large/pool.pml \
+	src/os/lock.pml \
+	src/small/bin.pml \
+	src/small/region.pml \
+	src/small/transfer.pml \
+	src/thread/tcache.pml
+
+EXTRA_DIST += src/LAYERS src/base/memory.pml $(models)

@@ -5,8 +5,10 @@
 # With the core and a fake kernel; malloc is the C library's.
 unit_tests = \
 	test/unit/bin \
+	test/unit/boot \
 	test/unit/conf \
 	test/unit/index \
+	test/unit/index_order \
 	test/unit/large \
 	test/unit/large_storm \
 	test/unit/lifeboat \
@@ -148,6 +150,7 @@ libtest_a_CPPFLAGS = $(AM_CPPFLAGS) $(TEST_CPPFLAGS)
 libtest_a_SOURCES = \
 	test/lib/blocks.c test/lib/blocks.h \
 	test/lib/child.c test/lib/child.h \
+	test/lib/choices.c test/lib/choices.h \
 	test/lib/crew.c test/lib/crew.h \
 	test/lib/death.c test/lib/death.h \
 	test/lib/exhaust.c test/lib/exhaust.h \
@@ -162,7 +165,8 @@ libtest_a_SOURCES = \
 	test/lib/storm.c test/lib/storm.h \
 	test/lib/stress.c test/lib/stress.h \
 	test/lib/suite.c test/lib/suite.h \
-	test/lib/team.c test/lib/team.h
+	test/lib/team.c test/lib/team.h \
+	test/lib/weak.c test/lib/weak.h
 
 libvm_unit_la_SOURCES = \
 	test/lib/fake_maps.c test/lib/fake_maps.h \
@@ -190,6 +194,10 @@ soak-maps: libvmalloc.la $(map_storms)
 	done
 .PHONY: soak-maps
 
+check-models:
+	CC='$(CC)' srcdir='$(srcdir)' $(top_srcdir)/scripts/check-models
+.PHONY: check-models
+
 TEST_EXTENSIONS = .bats
 LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
 LOG_COMPILER = $(top_srcdir)/scripts/run-test
@@ -202,6 +210,6 @@ AM_TESTS_ENVIRONMENT = \
 	export VMALLOC_SO VM_DEBUG srcdir CC CXX NM OBJDUMP MAKE host_cpu EMULATOR;
 
 EXTRA_DIST += $(bats_tests) $(check_scripts) scripts/run-test scripts/tally test/install/program.c \
-	scripts/emulate-aarch64 scripts/fetch-aarch64-check \
+	scripts/check-models scripts/emulate-aarch64 scripts/fetch-aarch64-check \
 	scripts/packages.build scripts/packages.programs scripts/packages.test \
 	test/preload/common.bash test/preload/programs

@@ -6,7 +6,8 @@
  * Readers take none, and this is what they may rely on: for a start that is in from before the look-up
  * until after it, vm_index_find gives its range or, seldom, NULL, because an entry was being moved
  * aside; NULL under the lock is the truth. A full table is replaced by one of twice the size; the old
- * ones stay readable for ever and sum up to less than the one in use.
+ * ones stay readable for ever and sum up to less than the one in use. index.pml has spin prove it, and
+ * test/unit/index_order.c tries this very code.
  */
 #ifndef VM_INDEX_H
 #define VM_INDEX_H

@@ -4,7 +4,7 @@
  *
  * No system call that works on memory is made under the lock. A range is HELD, out of the table, from
  * before such a call until after it, and the call lies between vm_pool_begin and vm_pool_end, so that
- * fork can wait until none is on the way.
+ * fork can wait until none is on the way (pool.pml).
  */
 #ifndef VM_POOL_H
 #define VM_POOL_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * States 0, 1, 2 as in Drepper, "Futexes Are Tricky" (2011), mutex 2: a waiter leaves 2 behind, so
- * a release wakes whenever somebody may sleep.
+ * a release wakes whenever somebody may sleep; lock.pml has spin prove it for three threads.
  */
 #include "os/lock.h"
 

@@ -129,7 +129,8 @@ static bool settle(struct bin *bin, struct run *slab, size_t given)
 	return false;
 }
 
-/* The slab of a block of a class. A block freed twice may have taken its slab along. */
+/* The slab of a block of a class, whose record stays as it is while the block is the caller's (bin.pml).
+ * A block freed twice may have taken its slab along. */
 static struct run *slab_of(unsigned class, const void *block)
 {
 	const struct region *region = region_of(block);

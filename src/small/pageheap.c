@@ -558,7 +558,7 @@ bool vm_pageheap_trim(size_t pad)
 	size_t pad_pages = pages_of(min_size(pad, PTRDIFF_MAX));
 	lock_take(&heap.lock);
 	bool lowered = false;
-	for (unsigned i = 0; i < vm_region_count; i++) {
+	for (unsigned i = 0; i < region_count(); i++) {
 		struct run *top = top_run(&vm_regions[i]);
 		lowered |= top && lower(top, pad_pages);
 	}
@@ -586,7 +586,7 @@ void vm_pageheap_stats(struct vm_stats *stats)
 	stats->purges += heap.purges;
 	stats->purged_bytes += heap.purged_pages << PAGE_SHIFT;
 	stats->trims += heap.trims;
-	for (unsigned i = 0; i < vm_region_count; i++)
+	for (unsigned i = 0; i < region_count(); i++)
 		stats->break_bytes += vm_regions[i].by_break ? vm_regions[i].bytes : 0;
 	lock_release(&heap.lock);
 }
@@ -646,7 +646,7 @@ static void check_region(const struct region *region)
 void vm_pageheap_check(void)
 {
 	lock_take(&heap.lock);
-	for (unsigned i = 0; i < vm_region_count; i++)
+	for (unsigned i = 0; i < region_count(); i++)
 		check_region(&vm_regions[i]);
 	lock_release(&heap.lock);
 }

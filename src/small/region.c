@@ -9,7 +9,7 @@
 #include <string.h>
 
 struct region vm_regions[REGIONS_MOST];
-unsigned vm_region_count;
+_Atomic unsigned vm_region_count;
 
 /* A region grows by a sixteenth of its size within these: few calls, little address space unused. */
 #define GROW_LEAST (256 * KIB)
@@ -81,10 +81,9 @@ static bool open_tables(struct region *region, size_t pages)
 		memcpy(larger.run_of, region->run_of, used * sizeof larger.run_of[0]);
 		memcpy(larger.dirty, region->dirty, used * sizeof larger.dirty[0]);
 	}
-	/* A reader of the new pointer must find the content there. */
-	atomic_thread_fence(memory_order_release);
-	region->class_of = larger.class_of;
-	region->run_of = larger.run_of;
+	/* A reader of a new pointer must find the content there. */
+	__atomic_store_n(&region->class_of, larger.class_of, __ATOMIC_RELEASE);
+	__atomic_store_n(&region->run_of, larger.run_of, __ATOMIC_RELEASE);
 	region->dirty = larger.dirty;
 	region->table_pages = larger.table_pages;
 	region->table_committed = larger.table_committed;
@@ -164,13 +163,19 @@ static bool grow(struct region *region, size_t bytes)
 	       grow_by(region, bytes);
 }
 
+/* Without the lock a region is looked at as soon as it is counted: it is written before. */
+static void set_region_count(unsigned count)
+{
+	atomic_store_explicit(&vm_region_count, count, memory_order_release);
+}
+
 static bool open_reserve(struct region *region, size_t bytes)
 {
 	void *base = vm_os_reserve(bytes);
 	if (!base)
 		return false;
 	*region = (struct region){.base = (uintptr_t)base, .limit_bytes = bytes};
-	vm_region_count++;
+	set_region_count(region_count() + 1);
 	return true;
 }
 
@@ -195,9 +200,9 @@ static bool open_largest(struct region *region, size_t bytes)
  * that at once, does not look at what is committed in a reserve. */
 static struct region *open_another(size_t bytes)
 {
-	if (vm_region_count == REGIONS_MOST || bytes > heap_most())
+	if (region_count() == REGIONS_MOST || bytes > heap_most())
 		return NULL;
-	struct region *region = &vm_regions[vm_region_count];
+	struct region *region = &vm_regions[region_count()];
 	while (!open_largest(region, bytes))
 		if (!vm_lifeboat_launch())
 			return NULL;
@@ -214,7 +219,7 @@ static bool open_break(struct region *region)
 	*region = (struct region){.base = base, .limit_bytes = heap_most(), .by_break = true};
 	if (base != at && !vm_os_move_break((ptrdiff_t)(base - at)))
 		return false;
-	vm_region_count++;
+	set_region_count(region_count() + 1);
 	return true;
 }
 
@@ -228,7 +233,7 @@ static struct region *open_and_grow(size_t bytes)
 		if (grow(region, bytes))
 			return region;
 	} while (vm_lifeboat_launch());
-	vm_region_count--;
+	set_region_count(region_count() - 1);
 	close_tables(region);
 	vm_os_unmap((void *)region->base, region->limit_bytes);
 	return NULL;
@@ -239,16 +244,16 @@ bool vm_region_init(bool own_break)
 	if (own_break && open_break(&vm_regions[0]) && grow(&vm_regions[0], vm_os.page_bytes))
 		return true;
 	/* A break that never moves is no region: hits look at region 0 only. */
-	if (vm_region_count)
+	if (region_count())
 		close_tables(&vm_regions[0]);
-	vm_region_count = 0;
+	set_region_count(0);
 	return open_and_grow(vm_os.page_bytes);
 }
 
 struct region *vm_region_grow(size_t pages, size_t *at)
 {
 	size_t bytes = align_up(pages << PAGE_SHIFT, vm_os.page_bytes);
-	for (unsigned i = 0; i < vm_region_count; i++) {
+	for (unsigned i = 0; i < region_count(); i++) {
 		struct region *region = &vm_regions[i];
 		*at = region->bytes;
 		if (grow(region, bytes))
@@ -263,7 +268,7 @@ struct region *vm_region_grow(size_t pages, size_t *at)
 
 void vm_regions_commit_ahead(void)
 {
-	struct region *last = &vm_regions[vm_region_count - 1];
+	struct region *last = &vm_regions[region_count() - 1];
 	if (last->by_break)
 		return;
 	size_t left = last->limit_bytes - last->bytes;

@@ -21,12 +21,15 @@
  * where a table is may still look a block of its own up in the old one, so old tables stay.
  *
  * All that changes a region holds the page heap's lock (pageheap.h). `bytes` is read without it: who
- * frees a block learned its address after the region had grown over it.
+ * frees a block learned its address after the region had grown over it. So are the count of regions and
+ * the tables; region.pml tells why that is safe.
  */
 #ifndef VM_REGION_H
 #define VM_REGION_H
 
 #include "base/base.h"
+
+#include <stdatomic.h>
 
 struct run;
 
@@ -46,7 +49,7 @@ struct region {
 enum { REGIONS_MOST = 16 };
 
 extern struct region vm_regions[REGIONS_MOST] HIDDEN;
-extern unsigned vm_region_count;
+extern _Atomic unsigned vm_region_count;
 
 /* Opens region 0 with its first pages. False: there is no room for the least heap. */
 bool vm_region_init(bool own_break);
@@ -81,13 +84,22 @@ static inline size_t region_page(const struct region *region, uintptr_t address)
 	return (address - region->base) >> PAGE_SHIFT;
 }
 
-/* The region that an address lies in, or NULL. */
+/* The regions that may be looked at. */
+static inline unsigned region_count(void)
+{
+	return atomic_load_explicit(&vm_region_count, memory_order_acquire);
+}
+
+/* The region that an address lies in, or NULL. The first one is there before any block is. */
 static inline struct region *region_of(const void *pointer)
 {
 	uintptr_t address = (uintptr_t)pointer;
-	for (struct region *region = vm_regions; region < vm_regions + vm_region_count; region++)
-		if (address - region->base < region->bytes)
-			return region;
+	if (address - vm_regions[0].base < vm_regions[0].bytes)
+		return &vm_regions[0];
+	unsigned count = region_count();
+	for (unsigned i = 1; i < count; i++)
+		if (address - vm_regions[i].base < vm_regions[i].bytes)
+			return &vm_regions[i];
 	return NULL;
 }
 

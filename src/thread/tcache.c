@@ -31,7 +31,7 @@ enum { SWING_ROW = 4, SWINGS = 4, LONG_ROW = 16 };
 /* Enough to amortise a lock for threads that only allocate or only free. */
 enum { ONE_WAY = 128 };
 
-/* All caches' room_bytes. */
+/* All caches' room_bytes (tcache.pml). */
 static _Atomic size_t all_room_bytes;
 
 static size_t stack_room(const struct cache_stack *stack)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* large/mapping.h against an oracle that knows the state and the block of every page. */
+#include "choices.h"
 #include "must.h"
 #include "rng.h"
 #include "suite.h"
@@ -121,10 +122,9 @@ static void move_elsewhere(struct rng *rng, struct range *range)
 	vm_mapping_add_live(&mapping, range);
 }
 
-static void resize(struct rng *rng, struct range *range)
+static void resize_to(struct range *range, size_t new_pages)
 {
 	size_t pages = range->bytes >> PAGE_SHIFT;
-	size_t new_pages = 1 + rng_below(rng, 2 * pages + 4);
 	size_t bytes = new_pages << PAGE_SHIFT;
 	uintptr_t start = range->start;
 	if (new_pages < pages) {
@@ -141,6 +141,11 @@ static void resize(struct rng *rng, struct range *range)
 		mark(start, bytes, RANGE_LIVE);
 }
 
+static void resize(struct rng *rng, struct range *range)
+{
+	resize_to(range, 1 + rng_below(rng, 2 * (range->bytes >> PAGE_SHIFT) + 4));
+}
+
 static void step_live(struct rng *rng, struct range *range)
 {
 	switch (rng_below(rng, 4)) {
@@ -154,6 +159,18 @@ static void step_live(struct rng *rng, struct range *range)
 		mark(range->start, range->bytes, RANGE_DIRTY);
 		vm_mapping_free(&mapping, range, now_ms);
 	}
+}
+
+/* `kind` is NONE where the range is to be forgotten. */
+static void settle_held(struct range *range, int kind)
+{
+	mark(range->start, range->bytes, kind);
+	if (kind == NONE)
+		vm_mapping_put_record(&mapping, range);
+	else if (kind == RANGE_CLEAN)
+		vm_mapping_add_clean(&mapping, range);
+	else
+		vm_mapping_add_dirty(&mapping, range, now_ms);
 }
 
 /* Holds a free range as one that is to be unmapped or purged, and lets that succeed or fail. */
@@ -177,13 +194,7 @@ static void give_back(struct rng *rng, struct range *range)
 	check();
 
 	int fate = rng_below(rng, 2) ? NONE : rng_below(rng, 4) ? RANGE_CLEAN : RANGE_DIRTY;
-	mark(range->start, range->bytes, fate);
-	if (fate == NONE)
-		vm_mapping_put_record(&mapping, range);
-	else if (fate == RANGE_CLEAN)
-		vm_mapping_add_clean(&mapping, range);
-	else
-		vm_mapping_add_dirty(&mapping, range, now_ms);
+	settle_held(range, fate);
 }
 
 static void use_best(struct rng *rng)
@@ -228,6 +239,104 @@ START_TEST(any_sequence_keeps_the_state_of_every_page)
 		step(&rng);
 		check();
 	}
+	ck_assert_uint_eq(mapping.held_count, 0);
+}
+END_TEST
+
+enum { SHORT_HISTORY = 4, FEW_PAGES = 4 };
+
+static void add_some(size_t page)
+{
+	struct range *range = new_record(page, 1 + choose(vacant_from(page, FEW_PAGES - page)));
+	bool live = choose(2);
+	mark(range->start, range->bytes, live ? RANGE_LIVE : RANGE_CLEAN);
+	if (live)
+		vm_mapping_add_live(&mapping, range);
+	else
+		vm_mapping_add_clean(&mapping, range);
+}
+
+static void use_some(struct range *range)
+{
+	size_t alignment = PAGE_BYTES << choose(2);
+	size_t skipped = align_up(range->start, alignment) - range->start;
+	if (skipped >= range->bytes)
+		return;
+	size_t bytes = (1 + choose((range->bytes - skipped) >> PAGE_SHIFT)) << PAGE_SHIFT;
+	must(vm_mapping_prepay(&mapping, 2));
+	struct range *block = vm_mapping_use(&mapping, range, bytes, alignment);
+	must(block->bytes == bytes && block->start % alignment == 0);
+	mark(block->start, bytes, RANGE_LIVE);
+}
+
+static void hold_and_settle(struct range *range)
+{
+	static const int kinds[] = {NONE, RANGE_CLEAN, RANGE_DIRTY};
+	if (choose(2))
+		vm_mapping_hold_widest(&mapping, range);
+	else
+		vm_mapping_hold_free(&mapping, range);
+	settle_held(range, kinds[choose(3)]);
+}
+
+static void resize_some(struct range *range)
+{
+	size_t pages = range->bytes >> PAGE_SHIFT;
+	resize_to(range, 1 + choose(min_size(pages + 2, FEW_PAGES)));
+}
+
+static void step_of_short_history(void)
+{
+	now_ms++;
+	size_t page = choose(FEW_PAGES);
+	struct range *range = vm_ranges_at(&mapping.all, address_of(page));
+	if (!range) {
+		add_some(page);
+	} else if (range->state == RANGE_LIVE && choose(2)) {
+		resize_some(range);
+	} else if (range->state == RANGE_LIVE) {
+		mark(range->start, range->bytes, RANGE_DIRTY);
+		vm_mapping_free(&mapping, range, now_ms);
+	} else if (choose(2)) {
+		use_some(range);
+	} else {
+		hold_and_settle(range);
+	}
+}
+
+static void forget_all(void)
+{
+	struct range *range;
+	while ((range = vm_ranges_first(&mapping.all))) {
+		if (range->state == RANGE_LIVE)
+			vm_mapping_hold_live(&mapping, range);
+		else
+			vm_mapping_hold_free(&mapping, range);
+		settle_held(range, NONE);
+	}
+}
+
+/* From nothing, or from a block on each page. */
+static void short_history(void)
+{
+	for (size_t page = choose(2) ? 0 : FEW_PAGES; page < FEW_PAGES; page++) {
+		struct range *range = new_record(page, 1);
+		mark(range->start, range->bytes, RANGE_LIVE);
+		vm_mapping_add_live(&mapping, range);
+	}
+	for (int i = 0; i < SHORT_HISTORY; i++) {
+		step_of_short_history();
+		vm_mapping_check(&mapping);
+		for (size_t page = 0; page <= FEW_PAGES; page++)
+			check_page(page);
+	}
+	forget_all();
+}
+
+START_TEST(every_short_history_keeps_the_state_of_every_page)
+{
+	setup();
+	ck_assert_uint_gt(choices_all(short_history), 100000);
 	ck_assert_uint_eq(mapping.held_count, 0);
 }
 END_TEST
@@ -313,6 +422,7 @@ int main(void)
 {
 	const TTest *const tests[] = {
 		any_sequence_keeps_the_state_of_every_page,
+		every_short_history_keeps_the_state_of_every_page,
 		the_oldest_goes_first_even_where_the_clock_of_a_thread_lags,
 		merged_ranges_have_the_age_of_the_oldest,
 		dirty_ranges_are_used_before_clean_ones,

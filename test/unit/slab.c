@@ -90,6 +90,50 @@ START_TEST(any_sequence_takes_the_lowest_slots_and_gives_each_once)
 }
 END_TEST
 
+enum { WINDOW = 8 };
+
+/* A slab of which only slots of a window from `first` on are free, as the bits of `pattern` say. */
+static struct run slab_with_free(unsigned class, size_t first, size_t pattern)
+{
+	struct run slab = new_slab(class);
+	free_count = 0;
+	for (size_t slot = 0; slot < vm_classes[class].slots; slot++) {
+		slot_free[slot] = slot >= first && slot < first + WINDOW && pattern >> (slot - first) & 1;
+		free_count += slot_free[slot];
+		if (!slot_free[slot])
+			slab.slots[slot / 64] &= ~(UINT64_C(1) << slot % 64);
+	}
+	slab.free_slots = (uint16_t)free_count;
+	return slab;
+}
+
+static void try_window(unsigned class, size_t first, size_t pattern)
+{
+	struct run slab;
+	for (size_t count = 0; count <= WINDOW + 1; count++) {
+		slab = slab_with_free(class, first, pattern);
+		take(&slab, count);
+		check(&slab);
+	}
+	for (size_t slot = first; slot < first + WINDOW && slot < vm_classes[class].slots; slot++) {
+		slab = slab_with_free(class, first, pattern);
+		give(&slab, slot);
+		check(&slab);
+	}
+}
+
+/* At the start and across each border of two words. */
+START_TEST(any_eight_neighbours_in_any_state_are_taken_and_given_as_they_should)
+{
+	for (unsigned class = 1; class < CLASS_COUNT; class++)
+		if (vm_classes[class].slots != vm_classes[class - 1].slots)
+			for (size_t first = 0; first < vm_classes[class].slots;
+			     first += first ? 64 : 64 - WINDOW / 2)
+				for (size_t pattern = 0; pattern < 1 << WINDOW; pattern++)
+					try_window(class, first, pattern);
+}
+END_TEST
+
 START_TEST(a_new_slab_gives_all_its_slots_and_then_none)
 {
 	for (unsigned class = 1; class < CLASS_COUNT; class++) {
@@ -156,6 +200,7 @@ int main(void)
 {
 	const TTest *const tests[] = {
 		any_sequence_takes_the_lowest_slots_and_gives_each_once,
+		any_eight_neighbours_in_any_state_are_taken_and_given_as_they_should,
 		a_new_slab_gives_all_its_slots_and_then_none,
 		every_address_inside_a_slot_is_askew_and_changes_nothing,
 		of_many_blocks_those_before_the_first_that_is_none_to_give_are_given,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* large/vma.h against the maps of the fake kernel, and the decisions of large/budget.h. */
+#include "choices.h"
 #include "fake_os.h"
 #include "must.h"
 #include "rng.h"
@@ -236,6 +237,120 @@ START_TEST(bound_holds_over_forks)
 }
 END_TEST
 
+enum { SHORT_HISTORY = 6, FEW_PIECES = 3 };
+
+static struct piece *choose_piece(void)
+{
+	struct piece *there[FEW_PIECES];
+	size_t count = 0;
+	for (size_t i = 0; i < FEW_PIECES; i++)
+		if (ours[i].bytes)
+			there[count++] = &ours[i];
+	return count ? there[choose(count)] : NULL;
+}
+
+static struct piece *place_for_piece(void)
+{
+	for (size_t i = 0; i < FEW_PIECES; i++)
+		if (!ours[i].bytes)
+			return &ours[i];
+	return NULL;
+}
+
+static void map_one_or_two_pages(void)
+{
+	struct piece *piece = place_for_piece();
+	if (!piece)
+		return;
+	size_t bytes = (1 + choose(2)) * PAGE;
+	pay(1);
+	enter(piece, vm_os_map(bytes), bytes, false);
+	vm_vma_release(&model, 1);
+}
+
+/* Any pages of a piece. */
+static void unmap_some(struct piece *piece)
+{
+	size_t pages = piece->bytes / PAGE;
+	size_t from = choose(pages);
+	size_t to = from + 1 + choose(pages - from);
+	struct piece *rest = place_for_piece();
+	if (from && to < pages && !rest)
+		return;
+	uintptr_t start = piece->start + from * PAGE;
+	size_t bytes = (to - from) * PAGE;
+	bool splits = vm_vma_splits(&model, start, bytes);
+	size_t count = model.count;
+	pay(1);
+	leave(start, bytes);
+	must(splits ? model.count == count + 1 : model.count <= count);
+	must(vm_os_unmap((void *)start, bytes));
+	vm_vma_release(&model, 1);
+	if (from && to < pages)
+		*rest = (struct piece){start + bytes, (pages - to) * PAGE};
+	if (from)
+		piece->bytes = from * PAGE;
+	else
+		*piece = (struct piece){start + bytes, (pages - to) * PAGE};
+}
+
+static void remap_by_one_page_more(struct piece *piece)
+{
+	size_t bytes = piece->bytes + PAGE;
+	pay(2);
+	leave(piece->start, piece->bytes);
+	void *moved = vm_os_remap((void *)piece->start, piece->bytes, bytes, choose(2));
+	enter(piece, moved ? moved : (void *)piece->start, moved ? bytes : piece->bytes, true);
+	vm_vma_release(&model, 2);
+}
+
+static void map_or_unmap_foreign(void)
+{
+	if (others[0].bytes) {
+		must(fake_os_foreign_unmap((void *)others[0].start, others[0].bytes));
+		others[0].bytes = 0;
+	} else {
+		others[0] = (struct piece){(uintptr_t)fake_os_foreign_map(PAGE, false), PAGE};
+	}
+}
+
+static void step_of_short_history(void)
+{
+	enum { MAP, FOREIGN, FORK, TOUCH, UNMAP, REMAP, STEP_KINDS };
+	size_t kind = choose(STEP_KINDS);
+	struct piece *piece = kind >= TOUCH ? choose_piece() : NULL;
+	if (kind == MAP) {
+		map_one_or_two_pages();
+	} else if (kind == FOREIGN) {
+		map_or_unmap_foreign();
+	} else if (kind == FORK) {
+		fake_os_become_child();
+		vm_vma_forked(&model);
+	} else if (piece && kind == TOUCH) {
+		fake_os_touch((void *)piece->start, piece->bytes);
+	} else if (piece && kind == UNMAP) {
+		unmap_some(piece);
+	} else if (piece) {
+		remap_by_one_page_more(piece);
+	}
+}
+
+static void short_history(void)
+{
+	for (int i = 0; i < SHORT_HISTORY; i++) {
+		step_of_short_history();
+		check_bound();
+	}
+	end_storm();
+}
+
+START_TEST(bound_holds_in_every_short_history)
+{
+	setup();
+	ck_assert_uint_gt(choices_all(short_history), 400000);
+}
+END_TEST
+
 START_TEST(plain_maps_of_others_hide_at_most_one_each)
 {
 	storm(65530, true, 0, STEPS);
@@ -448,6 +563,7 @@ int main(void)
 		bound_holds_at_150_maps,
 		bound_holds_at_65530_maps,
 		bound_holds_over_forks,
+		bound_holds_in_every_short_history,
 		plain_maps_of_others_hide_at_most_one_each,
 		maps_below_each_other_are_one,
 		maps_apart_are_two_and_stay_two,
