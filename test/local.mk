@@ -90,6 +90,18 @@ linked_tests = \
 	test/integration/prefixed \
 	test/integration/static_link
 
+# Random programs of calls over a shadow model: each kind on the allocator and the kernel it is named
+# after, played without a fuzzer.
+fuzz_tests = \
+	test/fuzz/fake \
+	test/fuzz/prefixed \
+	test/fuzz/standard
+
+# The same for fuzzers, which bring their compilers (`./dev fuzz`).
+fuzz_targets = \
+	test/fuzz/libfuzzer_fake \
+	test/fuzz/libfuzzer_prefixed
+
 # Real programs.
 bats_tests = \
 	test/preload/common.bats \
@@ -112,7 +124,7 @@ check_scripts = \
 	scripts/check-symbols
 
 # What also runs in the build by another compiler.
-quick_tests = $(unit_tests) $(preloaded_tests) $(linked_tests) \
+quick_tests = $(unit_tests) $(preloaded_tests) $(linked_tests) $(fuzz_tests) \
 	scripts/check-hotpath scripts/check-symbols
 
 # What means something under qemu-user, where memory, limits and signals are the emulator's.
@@ -137,9 +149,9 @@ check_PROGRAMS += test/hotpath/trace
 check_DATA = libvmalloc.la libvmalloc_prefixed.a
 
 if HAVE_CHECK
-check_PROGRAMS += $(unit_tests) $(preloaded_tests) $(linked_tests)
-TESTS += $(unit_tests) $(preloaded_tests) $(linked_tests)
-EXTRA_PROGRAMS += $(map_storms)
+check_PROGRAMS += $(unit_tests) $(preloaded_tests) $(linked_tests) $(fuzz_tests)
+TESTS += $(unit_tests) $(preloaded_tests) $(linked_tests) $(fuzz_tests)
+EXTRA_PROGRAMS += $(map_storms) $(fuzz_targets)
 check_LIBRARIES += libtest.a
 EXTRA_LTLIBRARIES = libvm_unit.la
 CLEANFILES += libvm_unit.la
@@ -173,10 +185,27 @@ libvm_unit_la_SOURCES = \
 	test/lib/fake_os.c test/lib/fake_os.h
 libvm_unit_la_LIBADD = libvm_core.la libvm_standalone.la
 
+# What the fuzzer's programs are made of: one heap, one kernel, one driver.
+fuzz_sources = \
+	test/fuzz/broken.c \
+	test/fuzz/heap.h \
+	test/fuzz/kernel.h \
+	test/fuzz/model.c test/fuzz/model.h \
+	test/fuzz/program.c test/fuzz/program.h
+play_sources = test/fuzz/play.c test/fuzz/random.c test/fuzz/random.h
+test_fuzz_fake_SOURCES = $(fuzz_sources) $(play_sources) test/fuzz/heap_vm.c test/fuzz/kernel_fake.c
+test_fuzz_prefixed_SOURCES = $(fuzz_sources) $(play_sources) test/fuzz/heap_vm.c test/fuzz/kernel_real.c
+test_fuzz_standard_SOURCES = $(fuzz_sources) $(play_sources) test/fuzz/heap_std.c test/fuzz/kernel_real.c
+test_fuzz_libfuzzer_fake_SOURCES = $(fuzz_sources) test/fuzz/libfuzzer.c test/fuzz/heap_vm.c \
+	test/fuzz/kernel_fake.c
+test_fuzz_libfuzzer_prefixed_SOURCES = $(fuzz_sources) test/fuzz/libfuzzer.c test/fuzz/heap_vm.c \
+	test/fuzz/kernel_real.c
+
 # One rule for all programs of a kind (variables of the target, a feature of GNU make).
 LDADD =
 TEST_CPPFLAGS = -I$(top_srcdir)/test/lib $(CHECK_CFLAGS)
 $(unit_tests) $(preloaded_tests) $(linked_tests) $(map_storms): CPPFLAGS += $(TEST_CPPFLAGS)
+$(fuzz_tests) $(fuzz_targets): CPPFLAGS += $(TEST_CPPFLAGS)
 $(unit_tests): LDADD = libtest.a libvm_unit.la libtest.a $(CHECK_LIBS)
 $(unit_tests): libtest.a libvm_unit.la
 $(preloaded_tests) $(linked_tests) $(map_storms): LDADD = libtest.a $(CHECK_LIBS) -ldl
@@ -186,6 +215,15 @@ test_integration_conf_symbol_LDFLAGS = -rdynamic
 test_integration_prefixed_LDADD = libtest.a libvmalloc_prefixed.a $(CHECK_LIBS)
 test_integration_static_link_LDADD = libtest.a libvmalloc.a $(CHECK_LIBS)
 test_integration_static_link_LDFLAGS = -all-static
+
+test_fuzz_fake_LDADD = libtest.a libvm_unit.la libtest.a
+test_fuzz_prefixed_LDADD = libtest.a libvmalloc_prefixed.a
+test_fuzz_standard_LDADD = libtest.a $(CHECK_LIBS) -ldl
+# Not the archive: a linker's -r does not keep what the instrumentation needs.
+test_fuzz_libfuzzer_fake_LDADD = libtest.a libvm_unit.la libtest.a
+test_fuzz_libfuzzer_fake_LDFLAGS = -fsanitize=fuzzer
+test_fuzz_libfuzzer_prefixed_LDADD = libtest.a libvm_core.la libvm_os.la libvm_standalone.la
+test_fuzz_libfuzzer_prefixed_LDFLAGS = -fsanitize=fuzzer
 
 soak-maps: libvmalloc.la $(map_storms)
 	for storm in $(map_storms); do \
@@ -212,4 +250,4 @@ AM_TESTS_ENVIRONMENT = \
 EXTRA_DIST += $(bats_tests) $(check_scripts) scripts/run-test scripts/tally test/install/program.c \
 	scripts/check-models scripts/emulate-aarch64 scripts/fetch-aarch64-check \
 	scripts/packages.build scripts/packages.programs scripts/packages.test \
-	test/preload/common.bash test/preload/programs
+	test/preload/common.bash test/preload/programs test/fuzz/corpus
