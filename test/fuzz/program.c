@@ -19,6 +19,9 @@
 
 enum { THREADS = 4, BOXES = 64 };
 
+/* The words of each thread: fewer, and the first has done before the last begins. */
+enum { AT_ONCE_LEAST = 1000 };
+
 /* Of all threads together; with several programs at a time it must fit into small machines. */
 #define LIVE_MOST (96 * MIB)
 
@@ -381,26 +384,36 @@ static void play_in_turns(struct player *player)
 
 /* At once ----------------------------------------------------------------------------------- */
 
-static struct player at_once[THREADS];
+static const struct player *whole;
 
-static void play_piece(unsigned index)
+static size_t words_between(const uint8_t *from, const uint8_t *to)
 {
-	play(&at_once[index]);
+	return (size_t)(to - from) / PROGRAM_WORD;
 }
 
-static void play_at_once(const struct player *whole)
+/* The whole program, from another place for each thread; a short one again and again. */
+static void play_around(unsigned index)
 {
-	const size_t words = (size_t)(whole->end - whole->next) / PROGRAM_WORD;
-	const size_t piece = words / whole->threads * PROGRAM_WORD;
+	const size_t words = words_between(whole->next, whole->end);
+	struct player player = *whole;
+	size_t left = max_size(words, AT_ONCE_LEAST);
 
-	for (unsigned i = 0; i < whole->threads; i++) {
-		at_once[i] = *whole;
-		at_once[i].model = &models[i];
-		at_once[i].thread = i;
-		at_once[i].next = whole->next + i * piece;
-		at_once[i].end = at_once[i].next + piece;
+	player.model = &models[index];
+	player.thread = index;
+	player.next += words / whole->threads * index * PROGRAM_WORD;
+	while (words && left) {
+		const size_t piece = min_size(left, words_between(player.next, whole->end));
+		player.end = player.next + piece * PROGRAM_WORD;
+		play(&player);
+		player.next = whole->next;
+		left -= piece;
 	}
-	crew_run(whole->threads, NULL, play_piece);
+}
+
+static void play_at_once(const struct player *player)
+{
+	whole = player;
+	crew_run(player->threads, NULL, play_around);
 }
 
 /* All of it --------------------------------------------------------------------------------- */

@@ -14,8 +14,8 @@
  *	3: what is added to the size, or how, how often, how aligned
  *
  * In turns, one thread plays on until a call says which is next: the same program makes the same
- * calls in the same order. At once, each thread plays a piece of its own with blocks of its own,
- * and hands some of them to the others.
+ * calls in the same order. At once, each thread plays all of it from another place on, with blocks of
+ * its own, and hands some of them to the others.
  */
 #ifndef FUZZ_PROGRAM_H
 #define FUZZ_PROGRAM_H

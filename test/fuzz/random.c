@@ -56,7 +56,7 @@ size_t random_program(struct rng *rng, uint8_t bytes[RANDOM_BYTES])
 
 	for (size_t i = 0; i < words; i++)
 		draw_call(rng, &taste, bytes + (1 + i) * PROGRAM_WORD);
-	bytes[0] = (uint8_t)ONE_OF(rng, 0, 0, 0, 1, 2, 3, 5, 7);
+	bytes[0] = (uint8_t)ONE_OF(rng, 0, 0, 0, 1, 2, 3, 5, 7, 7);
 	for (unsigned i = 1; i < PROGRAM_WORD; i++)
 		bytes[i] = (uint8_t)(rng_below(rng, 2) ? 0 : rng_next(rng));
 	return (1 + words) * PROGRAM_WORD;
