@@ -118,7 +118,7 @@ enum vm_cause {
 
 struct vm_failure {
 	enum vm_cause cause;
-	size_t size;  /* asked for; SIZE_MAX where a product overflowed */
+	size_t size;  /* asked for, or the alignment if more; SIZE_MAX where a product overflowed */
 	size_t limit; /* in force then: maps, or bytes of RLIMIT_AS or RLIMIT_DATA; else 0 */
 };
 

@@ -150,7 +150,7 @@ static void *alloc_pages_or_trim(size_t size, size_t alignment, bool *zeroed)
 	void *block = alloc_pages(size, alignment, zeroed);
 	if (!block && make_room(size))
 		block = alloc_pages(size, alignment, zeroed);
-	return block ? block : out_of_memory(size);
+	return block ? block : out_of_memory(max_size(size, alignment));
 }
 
 /* Any class, by the kind of block ------------------------------------------------------------ */

@@ -7,12 +7,14 @@
 #include "rng.h"
 #include "suite.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <malloc.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <vmalloc.h>
 
 static const size_t GIB = (size_t)1 << 30;
 static void *const UNTOUCHED = (void *)0x1234;
@@ -206,6 +208,22 @@ START_TEST(a_small_block_at_a_huge_alignment_does_not_hold_the_distance)
 }
 END_TEST
 
+START_TEST(vm_last_failure_tells_an_alignment_beyond_any_address_space)
+{
+	bool (*const last)(struct vm_failure *) =
+		(bool (*)(struct vm_failure *))(uintptr_t)dlsym(RTLD_DEFAULT, "vm_last_failure");
+	struct vm_failure failure;
+
+	if (!suite_tests_the_library())
+		return;
+	free(opaque(malloc(1))); /* a cache, which keeps the failure */
+	ck_assert_ptr_null(opaque(memalign(opaque_size((size_t)1 << 60), 100)));
+	ck_assert(last(&failure));
+	ck_assert_int_eq(failure.cause, VM_CAUSE_SIZE);
+	ck_assert_uint_eq(failure.size, (size_t)1 << 60);
+}
+END_TEST
+
 int main(int argc __attribute__((unused)), char **argv)
 {
 	const TTest *const tests[] = {
@@ -219,6 +237,7 @@ int main(int argc __attribute__((unused)), char **argv)
 		an_aligned_block_of_its_alignment_costs_its_size,
 		an_aligned_large_block_costs_its_size,
 		a_small_block_at_a_huge_alignment_does_not_hold_the_distance,
+		vm_last_failure_tells_an_alignment_beyond_any_address_space,
 		NULL,
 	};
 	return suite_main(argv, "aligned", tests, 30);
