@@ -26,7 +26,7 @@ enum { AT_ONCE_LEAST = 1000 };
 #define LIVE_MOST (96 * MIB)
 
 /* The largest block of growth by steps, and of many. */
-#define GROWN_MOST (8 * MIB)
+#define GROWN_MOST (16 * MIB)
 
 bool program_trace;
 _Atomic uint64_t program_number;
@@ -113,9 +113,16 @@ static void play_malloc(struct player *player, struct word word)
 	model_malloc(player->model, slot_of(player, word, 0), word_size(word, word_more(word)));
 }
 
+/* It may have to clear all of it, so it is either small or more than there is. */
+static size_t calloc_size(size_t size)
+{
+	return size > GROWN_MOST ? max_size(size, 16384 * GIB) : size;
+}
+
 static void play_calloc(struct player *player, struct word word)
 {
-	const size_t size = word_size(word, word_more(word)), count = 1 + word.byte[3] % 8;
+	const size_t size = calloc_size(word_size(word, word_more(word)));
+	const size_t count = 1 + word.byte[3] % 8;
 
 	if (size > PTRDIFF_MAX / 8)
 		model_calloc(player->model, slot_of(player, word, 0), count, size);
