@@ -212,7 +212,7 @@ void vm_free_miss(void *block)
 }
 
 /* Without the lock of the bin: the bit of a block that the caller owns does not change meanwhile. */
-static void prove_taken(const struct run *slab, const void *block, const char *function)
+static inline void prove_taken(const struct run *slab, const void *block, const char *function)
 {
 	enum slot_state state = slab_slot_state(slab, block);
 	if (UNLIKELY(state != SLOT_TAKEN))
@@ -240,7 +240,7 @@ void vm_debug_freed(void *block)
 		memset(block, 0x55, vm_classes[class].bytes);
 }
 
-size_t vm_alloc_usable_size(const void *block, const char *function)
+static ALWAYS_INLINE inline size_t usable_size(const void *block, const char *function)
 {
 	const struct region *region = region_of(block);
 	if (!region) {
@@ -257,20 +257,51 @@ size_t vm_alloc_usable_size(const void *block, const char *function)
 	return vm_classes[class].bytes;
 }
 
+/* A block that has a slab to itself: as aligned as its pages, and as clean. NULL: there is none of
+ * that size, or the kernel refuses. */
+static void *alloc_single(size_t size, size_t alignment, bool *zeroed)
+{
+	if (size > SMALL_MOST || max_size(size, alignment) >= vm_options.mmap_threshold || !vm_boot())
+		return NULL;
+	unsigned class = class_of_size(size);
+	if (vm_classes[class].slots > 1)
+		return NULL;
+	struct tcache *cache = vm_thread_cache_to_alloc();
+	if (!cache)
+		return NULL;
+	void *block = tcache_top(cache, class);
+	if (block && !((uintptr_t)block & (alignment - 1)) && tcache_pop(cache, class, &block)) {
+		*zeroed = false;
+	} else {
+		block = vm_bin_new_single(class, cache->shard, alignment, zeroed);
+		tick(cache);
+	}
+	return block;
+}
+
+size_t vm_alloc_usable_size(const void *block, const char *function)
+{
+	return usable_size(block, function);
+}
+
+static NOINLINE void *alloc_zeroed_pages(size_t bytes)
+{
+	bool zeroed;
+	void *block = alloc_single(bytes, 1, &zeroed);
+	if (!block)
+		block = alloc_pages_or_trim(bytes, 1, &zeroed);
+	return !block || zeroed ? block : memset(block, 0, bytes);
+}
+
 void *vm_alloc_zeroed(size_t count, size_t size)
 {
 	size_t bytes;
 	if (__builtin_mul_overflow(count, size, &bytes) || bytes > PTRDIFF_MAX)
 		return out_of_memory(SIZE_MAX);
-	bool zeroed = false;
-	void *block;
-	if (bytes <= SLOT_MOST)
-		block = alloc_malloc(bytes);
-	else
-		block = alloc_pages_or_trim(bytes, 1, &zeroed);
-	if (!block)
-		return NULL;
-	return zeroed ? block : memset(block, 0, bytes);
+	if (bytes > SLOT_MOST)
+		return alloc_zeroed_pages(bytes);
+	void *block = alloc_malloc(bytes);
+	return block ? memset(block, 0, bytes) : NULL;
 }
 
 /* The least class whose slots are all aligned: slabs begin at a page, so its size must be a
@@ -280,9 +311,16 @@ static unsigned aligned_class(size_t alignment, size_t size)
 	if (alignment > PAGE_BYTES || size > SMALL_MOST)
 		return CLASS_NONE;
 	unsigned class = class_of_size(max_size(size, alignment));
-	while (class < CLASS_COUNT && vm_classes[class].bytes % alignment)
+	while (class < CLASS_COUNT && vm_classes[class].bytes & (alignment - 1))
 		class ++;
 	return class < CLASS_COUNT ? class : CLASS_NONE;
+}
+
+static NOINLINE void *alloc_aligned_pages(size_t alignment, size_t size)
+{
+	bool zeroed;
+	void *block = alloc_single(size, alignment, &zeroed);
+	return block ? block : alloc_pages_or_trim(size, alignment, &zeroed);
 }
 
 void *vm_alloc_aligned(size_t alignment, size_t size)
@@ -290,10 +328,9 @@ void *vm_alloc_aligned(size_t alignment, size_t size)
 	if (size > PTRDIFF_MAX || alignment > PTRDIFF_MAX)
 		return out_of_memory(max_size(size, alignment));
 	unsigned class = aligned_class(alignment, size);
-	if (class)
-		return alloc_malloc(vm_classes[class].bytes);
-	bool zeroed;
-	return alloc_pages_or_trim(size, alignment, &zeroed);
+	if (!class)
+		return alloc_aligned_pages(alignment, size);
+	return alloc_malloc(vm_classes[class].bytes);
 }
 
 /* Realloc ----------------------------------------------------------------------------------- */

@@ -107,6 +107,23 @@ size_t vm_bin_fill(unsigned class, unsigned shard, void **blocks, size_t count)
 	return count - left;
 }
 
+void *vm_bin_new_single(unsigned class, unsigned shard, size_t alignment, bool *zeroed)
+{
+	vm_assert(vm_classes[class].slots == 1);
+	size_t alignment_pages = max_size(alignment >> PAGE_SHIFT, 1);
+	struct run *slab = vm_run_alloc_aligned_slab(class, shard, alignment_pages, zeroed);
+	if (!slab)
+		return NULL;
+	void *block;
+	struct bin *bin = &bins[shard][class];
+	vm_slab_init(slab);
+	vm_slab_take(slab, &block, 1);
+	lock_take(&bin->lock);
+	bin->live++;
+	lock_release(&bin->lock);
+	return block;
+}
+
 static NOINLINE COLD NORETURN void refuse(const struct run *slab, const void *block)
 {
 	vm_misuse(slab_slot_state(slab, block) == SLOT_FREE ? MISUSE_FREED : MISUSE_INTERIOR,

@@ -32,6 +32,10 @@ bool vm_bins_init(void);
  * stack gives them out in that order; returns how many, 0 only where the kernel refuses. */
 size_t vm_bin_fill(unsigned class, unsigned shard, void **blocks, size_t count);
 
+/* A block of a class whose slabs are one slot, with a new slab, at a multiple of an alignment;
+ * `*zeroed` tells whether it surely reads as zeros. NULL: the kernel refuses. */
+void *vm_bin_new_single(unsigned class, unsigned shard, size_t alignment, bool *zeroed);
+
 /* Returns blocks of one class to their slabs; each must come from a page of that class. What turns
  * out to be no block ends the process (os/fatal.h). */
 void vm_bin_flush(unsigned class, void *const *blocks, size_t count);

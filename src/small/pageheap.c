@@ -301,11 +301,13 @@ static void enter_slab(struct run *run)
 	heap.slab_pages += run->pages;
 }
 
-struct run *vm_run_alloc_slab(unsigned class, unsigned shard)
+struct run *vm_run_alloc_aligned_slab(unsigned class, unsigned shard, size_t alignment_pages,
+				      bool *zeroed)
 {
 	lock_take(&heap.lock);
-	struct run *run = take(vm_classes[class].pages, 1);
+	struct run *run = take(vm_classes[class].pages, alignment_pages);
 	if (run) {
+		*zeroed = run->dirty_pages == 0;
 		run->state = RUN_SLAB;
 		run->class = (uint8_t)class;
 		run->shard = (uint8_t)shard;
@@ -313,6 +315,12 @@ struct run *vm_run_alloc_slab(unsigned class, unsigned shard)
 	}
 	lock_release(&heap.lock);
 	return run;
+}
+
+struct run *vm_run_alloc_slab(unsigned class, unsigned shard)
+{
+	bool zeroed;
+	return vm_run_alloc_aligned_slab(class, shard, 1, &zeroed);
 }
 
 static void clear_tables(const struct run *run)

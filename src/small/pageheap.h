@@ -65,6 +65,10 @@ struct run *vm_run_alloc(size_t pages, size_t alignment_pages, bool *zeroed);
 /* A SLAB run of a class for a shard, all slots free. NULL: the kernel refuses. */
 struct run *vm_run_alloc_slab(unsigned class, unsigned shard);
 
+/* The same at a multiple of an alignment, and whether it reads as zeros, as vm_run_alloc. */
+struct run *vm_run_alloc_aligned_slab(unsigned class, unsigned shard, size_t alignment_pages,
+				      bool *zeroed);
+
 /* Makes a SLAB run, whose slots nobody will use any more as such, a USED one. */
 void vm_run_from_slab(struct run *slab);
 

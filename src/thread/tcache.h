@@ -70,6 +70,13 @@ static ALWAYS_INLINE inline bool tcache_pop(struct tcache *cache, size_t class, 
 	return true;
 }
 
+/* The block that tcache_pop would take, or NULL. */
+static inline void *tcache_top(const struct tcache *cache, size_t class)
+{
+	const struct cache_stack *stack = &cache->stacks[class];
+	return stack->top == stack->floor ? NULL : stack->top[-1];
+}
+
 /* Keeps a block of the class; false where the stack is full. */
 static ALWAYS_INLINE inline bool tcache_push(struct tcache *cache, size_t class, void *block)
 {

@@ -114,16 +114,17 @@ START_TEST(realloc_and_malloc_usable_size_into_a_block)
 }
 END_TEST
 
-static void free_into_aligned(void *unused)
+static void free_into_aligned(void *alignment)
 {
-	(void)unused;
-	char *p = opaque(aligned_alloc(65536, 65536));
+	char *p = opaque(aligned_alloc((size_t)alignment, (size_t)alignment));
 	free(death_by(p + 4096));
+	malloc_trim(0);
 }
 
 START_TEST(free_into_an_aligned_block)
 {
-	death_expect(free_into_aligned, NULL, "free", INSIDE_A_BLOCK);
+	death_expect_late(free_into_aligned, (void *)65536, INSIDE_A_BLOCK);
+	death_expect(free_into_aligned, (void *)(2 << 20), "free", INSIDE_A_BLOCK);
 }
 END_TEST
 

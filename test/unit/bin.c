@@ -312,6 +312,32 @@ START_TEST(a_slab_that_is_one_slot_can_leave_its_bin)
 }
 END_TEST
 
+START_TEST(a_single_block_is_aligned_and_known_to_be_zero_where_it_is)
+{
+	setup();
+	unsigned class = class_of_size(64 * KIB);
+	for (size_t alignment = 16; alignment <= 512 * KIB; alignment *= 2) {
+		void *blocks[2];
+		bool zeroed[2];
+		blocks[0] = vm_bin_new_single(class, 0, alignment, &zeroed[0]);
+		blocks[1] = vm_bin_new_single(class, 0, alignment, &zeroed[1]);
+		ck_assert_uint_eq((uintptr_t)blocks[0] % alignment, 0);
+		ck_assert_uint_eq((uintptr_t)blocks[1] % alignment, 0);
+		ck_assert_uint_eq(stats().small_live, 2 * 64 * KIB);
+		vm_bin_flush(class, blocks, 2);
+		void *again = vm_bin_new_single(class, 0, alignment, &zeroed[0]);
+		ck_assert_ptr_eq(again, blocks[blocks[1] < blocks[0]]);
+		ck_assert(!zeroed[0]);
+		vm_bin_flush(class, &again, 1);
+		ck_assert_uint_eq(heap_used(), 0);
+		vm_pageheap_trim(0);
+		again = vm_bin_new_single(class, 0, alignment, &zeroed[0]);
+		ck_assert(zeroed[0]);
+		vm_bin_flush(class, &again, 1);
+	}
+}
+END_TEST
+
 /* What a misuse says and how it ends, in a child. */
 static void expect_death(unsigned class, void *block, const char *sentence)
 {
@@ -358,6 +384,7 @@ int main(void)
 		a_slab_that_is_one_slot_can_leave_its_bin,
 		free_pages_of_quiet_slabs_are_given_back_and_live_blocks_stay,
 		a_slab_in_use_keeps_its_pages,
+		a_single_block_is_aligned_and_known_to_be_zero_where_it_is,
 		what_is_no_block_ends_the_process,
 		NULL,
 	};
