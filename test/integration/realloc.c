@@ -131,6 +131,21 @@ START_TEST(a_buffer_grown_step_by_step_keeps_its_contents)
 }
 END_TEST
 
+START_TEST(a_small_block_that_is_appended_to_moves_four_times_a_doubling_at_most)
+{
+	int moves = 0;
+	void *p = opaque(malloc(64));
+
+	for (size_t size = 64; size <= 32 << 10; size += 8) {
+		void *grown = opaque(realloc(p, size));
+		moves += grown != p;
+		p = grown;
+	}
+	ck_assert_int_le(moves, 9 * 4);
+	free(p);
+}
+END_TEST
+
 START_TEST(shrinking_a_large_block_gives_its_memory_back)
 {
 	void *p = opaque(malloc(128 << 20));
@@ -166,6 +181,7 @@ int main(int argc __attribute__((unused)), char **argv)
 		failed_realloc_keeps_the_block,
 		realloc_that_the_kernel_refuses_keeps_the_block,
 		a_buffer_grown_step_by_step_keeps_its_contents,
+		a_small_block_that_is_appended_to_moves_four_times_a_doubling_at_most,
 		shrinking_a_large_block_gives_its_memory_back,
 		growing_a_large_block_does_not_hold_it_twice,
 		NULL,
