@@ -110,17 +110,36 @@ static void *alloc_run(size_t size, size_t alignment, bool *zeroed)
 	return run ? (void *)run->start : NULL;
 }
 
+/* The work that comes due with time, after an operation that may be one of many quick ones. */
+static void tick_now_and_then(void)
+{
+	tick(tcache_is_own() ? vm_tcache : NULL);
+}
+
+/* Where this thread parks large blocks: caches lie a page or more apart. */
+static unsigned parking_place(void)
+{
+	return (unsigned)((uintptr_t)vm_tcache >> PAGE_SHIFT);
+}
+
 /* Each kind stands in for the other where the kernel or the budget of maps refuses it. */
 static void *alloc_pages(size_t size, size_t alignment, bool *zeroed)
 {
 	bool large = max_size(size, alignment) >= vm_options.mmap_threshold;
-	void *block = large ? vm_large_alloc(max_size(size, 1), alignment, zeroed)
+	size_t bytes = max_size(size, 1);
+	void *parked = large ? vm_large_take_parked(bytes, alignment, parking_place()) : NULL;
+	if (parked) {
+		*zeroed = false;
+		tick_now_and_then();
+		return parked;
+	}
+	void *block = large ? vm_large_alloc(bytes, alignment, zeroed)
 			    : alloc_run(size, alignment, zeroed);
 	if (!block)
 		block = large ? alloc_run(size, alignment, zeroed)
-			      : vm_large_alloc(max_size(size, 1), alignment, zeroed);
+			      : vm_large_alloc(bytes, alignment, zeroed);
 	if (!block)
-		block = vm_large_alloc_at_any_price(max_size(size, 1), alignment, zeroed);
+		block = vm_large_alloc_at_any_price(bytes, alignment, zeroed);
 	tick(NULL);
 	return block;
 }
@@ -194,17 +213,18 @@ static void free_any(void *block)
 	tick(NULL);
 }
 
-/* A small block of another region than the first: a hit but for the longer look-up. */
-static bool free_to_cache(void *block)
+/* Without a lock: a small block of another region than the first, a large one to be parked. */
+static bool free_quickly(void *block)
 {
 	const struct region *region = region_of(block);
-	return region &&
-	       tcache_push(vm_tcache, region->class_of[region_page(region, (uintptr_t)block)], block);
+	if (!region)
+		return vm_large_park(block, parking_place());
+	return tcache_push(vm_tcache, region->class_of[region_page(region, (uintptr_t)block)], block);
 }
 
 void vm_free_miss(void *block)
 {
-	if (!block || free_to_cache(block))
+	if (!block || free_quickly(block))
 		return;
 	int saved = errno;
 	free_any(block);

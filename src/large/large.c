@@ -3,8 +3,10 @@
 
 #include "base/check.h"
 #include "large/pool.h"
+#include "os/conf.h"
 #include "os/os.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 static size_t round_to_pages(size_t bytes)
@@ -12,10 +14,65 @@ static size_t round_to_pages(size_t bytes)
 	return align_up(bytes, vm_os.page_bytes);
 }
 
+static bool is_parked(const struct range *range)
+{
+	return atomic_load_explicit(&range->parked, memory_order_relaxed);
+}
+
+/* The range of a block that is not free, or NULL. */
+static struct range *block_at(const struct mapping *mapping, const void *block)
+{
+	struct range *range = vm_mapping_live(mapping, (uintptr_t)block);
+	return range && !is_parked(range) ? range : NULL;
+}
+
+/* Of one range: all places hold no more than may be kept DIRTY. */
+static size_t parked_bytes_most(void)
+{
+	return vm_options.decay_ms ? vm_options.dirty_bytes / PARKING_PLACES : 0;
+}
+
+static void free_parked(struct range *range)
+{
+	struct pool_batch batch;
+	vm_pool_batch_init(&batch);
+	uint64_t now_ms = vm_os_now_ms();
+	vm_pool_enter();
+	vm_pool_collect(&batch, vm_pool_unpark(range, now_ms), now_ms);
+	vm_pool_leave_and_give_back(&batch);
+}
+
+bool vm_large_park(void *block, unsigned place)
+{
+	struct range *range = block_at(vm_pool_unlocked(), block);
+	if (UNLIKELY(!range) || range->bytes > parked_bytes_most())
+		return false;
+	atomic_store_explicit(&range->parked, true, memory_order_relaxed);
+	if (pool_park(place, range))
+		return true;
+	atomic_store_explicit(&range->parked, false, memory_order_relaxed);
+	return false;
+}
+
+void *vm_large_take_parked(size_t bytes, size_t alignment, unsigned place)
+{
+	struct range *range = pool_take_parked(place);
+	if (!range)
+		return NULL;
+	if (range->bytes != round_to_pages(bytes) || range->start & (alignment - 1)) {
+		/* vm_large_alloc, which comes next, frees it in the table. */
+		if (!pool_park(place, range))
+			free_parked(range);
+		return NULL;
+	}
+	atomic_store_explicit(&range->parked, false, memory_order_relaxed);
+	return (void *)range->start;
+}
+
 static void *use_kept(size_t bytes, size_t alignment, bool *zeroed)
 {
 	struct range *block = NULL;
-	struct mapping *mapping = vm_pool_enter();
+	struct mapping *mapping = vm_pool_enter_unparked();
 	struct range *range = vm_mapping_best(mapping, bytes, alignment);
 	if (range && vm_mapping_prepay(mapping, 2)) {
 		*zeroed = range->state == RANGE_CLEAN;
@@ -177,7 +234,7 @@ bool vm_large_free(void *block)
 	uint64_t now_ms = vm_os_now_ms();
 
 	struct mapping *mapping = vm_pool_enter();
-	struct range *range = vm_mapping_live(mapping, (uintptr_t)block);
+	struct range *range = block_at(mapping, block);
 	if (range)
 		vm_pool_collect(&batch, vm_mapping_free(mapping, range, now_ms), now_ms);
 	vm_pool_leave_and_give_back(&batch);
@@ -186,10 +243,10 @@ bool vm_large_free(void *block)
 
 size_t vm_large_usable_size(const void *block)
 {
-	const struct range *range = vm_mapping_live(vm_pool_unlocked(), (uintptr_t)block);
+	const struct range *range = block_at(vm_pool_unlocked(), block);
 	if (LIKELY(range))
 		return range->bytes;
-	range = vm_mapping_live(vm_pool_enter(), (uintptr_t)block);
+	range = block_at(vm_pool_enter(), block);
 	size_t bytes = range ? range->bytes : 0;
 	vm_pool_leave();
 	return bytes;
@@ -203,8 +260,8 @@ bool vm_large_resize(void *block, size_t bytes)
 	uint64_t now_ms = vm_os_now_ms();
 	bytes = round_to_pages(bytes);
 
-	struct mapping *mapping = vm_pool_enter();
-	struct range *range = vm_mapping_live(mapping, (uintptr_t)block);
+	struct mapping *mapping = vm_pool_enter_unparked();
+	struct range *range = block_at(mapping, block);
 	if (range && bytes >= range->bytes) {
 		resized = vm_mapping_grow(mapping, range, bytes);
 	} else if (range && vm_mapping_prepay(mapping, 1)) {
@@ -229,8 +286,8 @@ static bool copy_pays(const struct range *range, size_t bytes)
 static void *copy_to_dirty(void *block, size_t bytes)
 {
 	struct range *copy = NULL;
-	struct mapping *mapping = vm_pool_enter();
-	struct range *range = vm_mapping_live(mapping, (uintptr_t)block);
+	struct mapping *mapping = vm_pool_enter_unparked();
+	struct range *range = block_at(mapping, block);
 	if (range && copy_pays(range, bytes) && vm_mapping_prepay(mapping, 2)) {
 		struct range *dirty = vm_fits_best(&mapping->dirty, bytes, 1);
 		if (dirty)
@@ -248,7 +305,7 @@ static void *move_pages(void *block, size_t bytes)
 {
 	struct mapping *mapping = vm_pool_enter();
 	struct vma_model *maps = vm_pool_maps();
-	struct range *range = vm_mapping_live(mapping, (uintptr_t)block);
+	struct range *range = block_at(mapping, block);
 	if (range && !vm_pool_reserve_segments(2))
 		range = NULL;
 	bool may_move = false;

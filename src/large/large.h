@@ -29,6 +29,15 @@ void *vm_large_alloc(size_t bytes, size_t alignment, bool *zeroed);
 /* The same whatever the budget is, for when a block cannot be had otherwise. */
 void *vm_large_alloc_at_any_price(size_t bytes, size_t alignment, bool *zeroed);
 
+/*
+ * The quick ways, without the lock, for a block that is made and freed again and again: vm_large_park
+ * frees a block into a place that is empty, where vm_large_take_parked finds it if it is of `bytes`
+ * and aligned; its content is any. False or NULL: to be done by vm_large_free or vm_large_alloc.
+ * Threads may share a place. vm_large_park preserves errno.
+ */
+bool vm_large_park(void *block, unsigned place);
+void *vm_large_take_parked(size_t bytes, size_t alignment, unsigned place);
+
 /* False, and nothing changed, where `block` is not the start of a live large block. */
 bool vm_large_free(void *block);
 

@@ -30,6 +30,7 @@ bool vm_mapping_prepay(struct mapping *mapping, size_t records)
 		struct range *range = vm_meta_alloc(sizeof *range);
 		if (!range)
 			return false;
+		atomic_init(&range->parked, false);
 		mapping->record_count++;
 		chain_spare(mapping, range);
 	}

@@ -11,6 +11,8 @@
 
 #include <stdatomic.h>
 
+struct parking_place vm_parking[PARKING_PLACES];
+
 static struct {
 	struct lock lock;
 	struct mapping mapping;
@@ -19,6 +21,7 @@ static struct {
 	_Atomic bool tight;        /* budget.tight, to be read without the lock */
 	size_t published;          /* maps.count when `tight` and `read_ms` were set */
 	_Atomic uint64_t due_ms;   /* when the oldest DIRTY range decays; read without the lock */
+	_Atomic uint64_t unpark_ms; /* when what is parked is freed in the table */
 	_Atomic uint64_t read_ms;  /* when the count of maps is to be read; read without the lock */
 	_Atomic uint32_t underway; /* operations outside the lock; written under it */
 	uint32_t forks_waiting;
@@ -37,6 +40,28 @@ static struct {
 struct mapping *vm_pool_enter(void)
 {
 	lock_take(&pool.lock);
+	return &pool.mapping;
+}
+
+struct range *vm_pool_unpark(struct range *range, uint64_t now_ms)
+{
+	atomic_store_explicit(&range->parked, false, memory_order_relaxed);
+	return vm_mapping_free(&pool.mapping, range, now_ms);
+}
+
+static void unpark_all(void)
+{
+	for (unsigned place = 0; place < PARKING_PLACES; place++) {
+		struct range *range = pool_take_parked(place);
+		if (range)
+			vm_pool_unpark(range, vm_os_now_ms());
+	}
+}
+
+struct mapping *vm_pool_enter_unparked(void)
+{
+	vm_pool_enter();
+	unpark_all();
 	return &pool.mapping;
 }
 
@@ -341,6 +366,8 @@ size_t vm_pool_trim(void)
 {
 	size_t bytes = 0;
 	struct outcome outcome;
+	vm_pool_enter_unparked();
+	vm_pool_leave();
 	while ((outcome = give_back_due(UINT64_MAX)).bytes)
 		bytes += outcome.bytes;
 	do {
@@ -350,8 +377,20 @@ size_t vm_pool_trim(void)
 	return bytes;
 }
 
+/* So that what is parked grows no older than it would be DIRTY, or not much. */
+static void unpark_due(uint64_t now_ms)
+{
+	if (now_ms < atomic_load_explicit(&pool.unpark_ms, memory_order_relaxed))
+		return;
+	atomic_store_explicit(&pool.unpark_ms, now_ms + vm_options.decay_ms / 8 + 1,
+			      memory_order_relaxed);
+	vm_pool_enter_unparked();
+	vm_pool_leave();
+}
+
 void vm_pool_tick(uint64_t now_ms)
 {
+	unpark_due(now_ms);
 	while (now_ms >= atomic_load_explicit(&pool.due_ms, memory_order_relaxed))
 		if (!give_back_due(now_ms).bytes)
 			break;
@@ -361,7 +400,7 @@ void vm_pool_tick(uint64_t now_ms)
 
 void vm_pool_stats(struct vm_stats *stats)
 {
-	vm_pool_enter();
+	vm_pool_enter_unparked();
 	stats->large_live = pool.mapping.live_bytes;
 	stats->large_blocks = pool.mapping.live.count;
 	stats->large_dirty = pool.mapping.dirty.bytes;

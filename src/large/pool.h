@@ -13,12 +13,61 @@
 #include "base/list.h"
 #include "large/mapping.h"
 #include "large/vma.h"
+#include "os/lock.h"
+
+#include <stdatomic.h>
 
 #include <vmalloc.h>
 
 /* Takes RANK_LARGE; the table is the caller's until vm_pool_leave. */
 struct mapping *vm_pool_enter(void);
 void vm_pool_leave(void);
+
+/*
+ * Parked ranges: blocks that were freed last, still LIVE in the table, so that the next block of the
+ * same size costs no lock. There are some places, of which a thread uses one. Who takes a range out of
+ * its place owns it, and gives it out as it is or frees it in the table.
+ */
+enum { PARKING_PLACES = 8 };
+
+struct parking_place {
+	struct range *_Atomic range;
+} ALIGNED_TO_LINE;
+
+extern struct parking_place vm_parking[PARKING_PLACES] HIDDEN;
+
+/* No lock. False: the place is taken. */
+static inline bool pool_park(unsigned place, struct range *range)
+{
+	struct range *_Atomic *parked = &vm_parking[place % PARKING_PLACES].range;
+	struct range *none = NULL;
+	if (atomic_load_explicit(parked, memory_order_relaxed))
+		return false;
+	if (!lock_is_alone())
+		return atomic_compare_exchange_strong_explicit(
+			parked, &none, range, memory_order_release, memory_order_relaxed);
+	atomic_store_explicit(parked, range, memory_order_relaxed);
+	return true;
+}
+
+/* No lock. What was in the place, or NULL. */
+static inline struct range *pool_take_parked(unsigned place)
+{
+	struct range *_Atomic *parked = &vm_parking[place % PARKING_PLACES].range;
+	struct range *range = atomic_load_explicit(parked, memory_order_relaxed);
+	if (!range)
+		return NULL;
+	if (!lock_is_alone())
+		return atomic_exchange_explicit(parked, NULL, memory_order_acquire);
+	atomic_store_explicit(parked, NULL, memory_order_relaxed);
+	return range;
+}
+
+/* As vm_pool_enter, with all that was parked freed in the table: for who looks for free ranges. */
+struct mapping *vm_pool_enter_unparked(void);
+
+/* Under the lock: frees a range that was taken out of its place. */
+struct range *vm_pool_unpark(struct range *range, uint64_t now_ms);
 
 /* The table without the lock, for vm_mapping_live on a block that the caller owns. */
 const struct mapping *vm_pool_unlocked(void);

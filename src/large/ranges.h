@@ -26,6 +26,7 @@ struct range {
 	enum range_state state;
 	bool has_memory;   /* HELD: it was DIRTY */
 	bool goes;         /* HELD: to be unmapped, and no longer in the model of maps */
+	_Atomic bool parked; /* LIVE: freed, but not in the table yet (pool.h) */
 };
 
 /* A set by address. Empty when zeroed. */

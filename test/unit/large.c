@@ -301,6 +301,100 @@ START_TEST(below_its_own_peak_a_program_may_keep_as_much_as_it_has_live)
 }
 END_TEST
 
+/* Parked blocks ---------------------------------------------------------------------------- */
+
+START_TEST(a_parked_block_is_free_and_is_the_next_of_its_size)
+{
+	setup();
+	char *block = alloc_touched(MIB - 1);
+	ck_assert(vm_large_park(block, 3));
+	ck_assert_uint_eq(vm_large_usable_size(block), 0);
+	ck_assert(!vm_large_park(block, 3));
+	ck_assert(!vm_large_park(block, 4));
+	ck_assert(!vm_large_free(block));
+	ck_assert(!vm_large_resize(block, PAGE));
+	ck_assert_ptr_null(vm_large_move(block, 2 * MIB));
+	ck_assert_int_eq(vm_large_classify(block), MISUSE_FREED);
+	ck_assert_ptr_null(vm_large_take_parked(MIB, 1, 4));
+	/* The moves above have freed it in the table. */
+	ck_assert(vm_large_free(alloc(MIB)));
+	ck_assert_uint_eq(stats().large_dirty, MIB);
+
+	block = alloc(MIB);
+	ck_assert(vm_large_park(block, 3));
+	uint64_t calls = fake_os.calls;
+	ck_assert_ptr_eq(vm_large_take_parked(MIB - PAGE + 1, PAGE, 3), block);
+	ck_assert_uint_eq(vm_large_usable_size(block), MIB);
+	ck_assert_uint_eq(fake_os.calls, calls);
+	ck_assert_ptr_null(vm_large_take_parked(MIB, 1, 3));
+	ck_assert(vm_large_free(block));
+}
+END_TEST
+
+START_TEST(a_parked_block_that_does_not_fit_is_freed)
+{
+	setup();
+	const size_t sizes[] = {MIB - PAGE, MIB + PAGE};
+	char *block = alloc_touched(MIB);
+	for (int i = 0; i < 2; i++) {
+		ck_assert(vm_large_park(block, 0));
+		ck_assert_ptr_null(vm_large_take_parked(sizes[i], 1, 0));
+		ck_assert_uint_eq(stats().large_dirty, MIB);
+		block = alloc(MIB);
+	}
+	ck_assert(vm_large_park(block, 0));
+	ck_assert_ptr_null(vm_large_take_parked(MIB, GIB, 0));
+	ck_assert_uint_eq(stats().large_dirty, MIB);
+}
+END_TEST
+
+START_TEST(parked_memory_serves_blocks_of_any_size_and_growth)
+{
+	setup();
+	char *low = alloc(4 * MIB);
+	ck_assert(vm_large_resize(low, MIB));
+	char *high = alloc(3 * MIB);
+	ck_assert_ptr_eq(high, low + MIB);
+	uint64_t calls = fake_os.calls;
+	ck_assert(vm_large_park(high, 0));
+	char *block = alloc(2 * MIB);
+	ck_assert_ptr_eq(block, high);
+	ck_assert(vm_large_park(block, 0));
+	ck_assert(vm_large_resize(low, 4 * MIB));
+	ck_assert_uint_eq(fake_os.calls, calls);
+}
+END_TEST
+
+START_TEST(parked_blocks_decay_and_are_trimmed)
+{
+	setup();
+	ck_assert(vm_large_park(alloc_touched(MIB), 0));
+	ck_assert_uint_eq(vm_large_trim(), MIB);
+	check_nothing_is_left();
+	for (unsigned place = 0; place < 8; place++)
+		ck_assert(vm_large_park(alloc_touched(MIB), place));
+	vm_large_tick(fake_os_advance(vm_options.decay_ms));
+	vm_large_tick(fake_os_advance(vm_options.decay_ms));
+	ck_assert_uint_eq(block_bytes(), 0);
+	check_nothing_is_left();
+}
+END_TEST
+
+START_TEST(no_more_is_parked_than_may_be_kept)
+{
+	setup();
+	vm_options.dirty_bytes = 8 * MIB;
+	char *block = alloc(MIB);
+	char *other = alloc(MIB);
+	ck_assert(!vm_large_park(alloc(MIB + PAGE), 0));
+	ck_assert(vm_large_park(block, 0));
+	ck_assert(!vm_large_park(other, 0)); /* one at a place */
+	ck_assert_ptr_eq(vm_large_take_parked(MIB, 1, 0), block);
+	vm_options.decay_ms = 0;
+	ck_assert(!vm_large_park(block, 0));
+}
+END_TEST
+
 START_TEST(decay_gives_back_what_was_not_used_for_its_time)
 {
 	setup();
@@ -600,6 +694,11 @@ int main(void)
 		a_range_above_the_bound_goes_without_pushing_out_the_others,
 		a_quarter_of_the_live_may_be_kept,
 		below_its_own_peak_a_program_may_keep_as_much_as_it_has_live,
+		a_parked_block_is_free_and_is_the_next_of_its_size,
+		a_parked_block_that_does_not_fit_is_freed,
+		parked_memory_serves_blocks_of_any_size_and_growth,
+		parked_blocks_decay_and_are_trimmed,
+		no_more_is_parked_than_may_be_kept,
 		decay_gives_back_what_was_not_used_for_its_time,
 		a_tick_gives_back_any_number_of_ranges,
 		no_decay_time_means_nothing_is_kept,

@@ -61,14 +61,21 @@ static size_t any_size(struct storm *storm)
 	return 1 + rng_size(&storm->rng, storm->bytes_most - 1);
 }
 
+static unsigned any_place(struct storm *storm)
+{
+	return (unsigned)rng_below(&storm->rng, 16);
+}
+
 /* True if it was served. */
 static bool alloc(struct storm *storm, struct block *block)
 {
 	size_t alignment = rng_below(&storm->rng, 4) ? 16 : PAGE_BYTES << rng_below(&storm->rng, 8);
 	uint64_t refusals = fake_os.refusals;
-	bool zeroed;
+	bool zeroed = false;
 	block->bytes = any_size(storm);
-	block->memory = vm_large_alloc(block->bytes, alignment, &zeroed);
+	block->memory = vm_large_take_parked(block->bytes, alignment, any_place(storm));
+	if (!block->memory)
+		block->memory = vm_large_alloc(block->bytes, alignment, &zeroed);
 	if (!block->memory)
 		block->memory = vm_large_alloc_at_any_price(block->bytes, alignment, &zeroed);
 	if (!block->memory) {
@@ -84,7 +91,7 @@ static bool alloc(struct storm *storm, struct block *block)
 static void release(struct storm *storm, struct block *block)
 {
 	check(storm, block);
-	must(vm_large_free(block->memory));
+	must(vm_large_park(block->memory, any_place(storm)) || vm_large_free(block->memory));
 	block->memory = NULL;
 }
 
