@@ -187,6 +187,7 @@ static void *map_new(size_t bytes, size_t alignment)
 		vm_mapping_add_live(mapping, piece(&pieces, start, bytes));
 	while (pieces.spare)
 		vm_mapping_put_record(mapping, pieces.range[--pieces.spare]);
+	vm_pool_collect_excess(&unwanted);
 	vm_pool_end();
 	vm_pool_leave_and_give_back(&unwanted);
 	return (void *)start;
@@ -275,12 +276,13 @@ bool vm_large_resize(void *block, size_t bytes)
 
 /*
  * Moving pages by the kernel costs a fault for each page that is new, about 0.7 us; copying into a
- * DIRTY range costs about 0.25 us for each page that is old, and none is new. From half as much again
- * the copy wins (random sizes of 1 to 4 MiB: 37 us a call against 55; November 2026).
+ * DIRTY range costs about 0.25 us for each page that is old, and none is new. And what is not taken from
+ * the DIRTY ranges is purged in the end, so that the copy wins from a quarter more (8 blocks that grow by
+ * a quarter to 16 MiB: 220,000 faults against 700,000 from a half more on; November 2026).
  */
 static bool copy_pays(const struct range *range, size_t bytes)
 {
-	return bytes >= range->bytes + range->bytes / 2;
+	return bytes >= range->bytes + range->bytes / 4;
 }
 
 static void *copy_to_dirty(void *block, size_t bytes)
@@ -331,8 +333,11 @@ static void *move_pages(void *block, size_t bytes)
 	}
 	vm_vma_mapped_apart(maps, range->start, range->bytes);
 	vm_mapping_add_live(mapping, range);
+	struct pool_batch excess;
+	vm_pool_batch_init(&excess);
+	vm_pool_collect_excess(&excess);
 	vm_pool_end();
-	vm_pool_leave();
+	vm_pool_leave_and_give_back(&excess);
 	return moved;
 }
 

@@ -25,6 +25,7 @@ static struct {
 	_Atomic uint64_t read_ms;  /* when the count of maps is to be read; read without the lock */
 	_Atomic uint32_t underway; /* operations outside the lock; written under it */
 	uint32_t forks_waiting;
+	size_t footprint_most;     /* live and DIRTY, the highest without what did not count then */
 	uint64_t purges;
 	uint64_t purged_bytes;
 	uint64_t splits_avoided;   /* unmaps not tried because they would have left a hole */
@@ -196,14 +197,18 @@ static void hold(struct pool_batch *batch, struct range *range)
 
 /*
  * What may be kept DIRTY: a fixed amount or a quarter of the live, which may raise the peak of the
- * program's memory by as much; and up to as much as the live where the program had more than both at
- * once before, which does not raise it.
+ * program's memory by as much; and what does not raise it, as far as the two together were more
+ * before, up to as much as the live or a sixteenth of the machine's memory.
  */
 static size_t dirty_bytes_most(void)
 {
 	size_t live = pool.mapping.live_bytes;
-	size_t below_peak = min_size(live, pool.mapping.live_bytes_most - live);
-	return max_size(vm_options.dirty_bytes, max_size(live / 4, below_peak));
+	size_t dirty = pool.mapping.dirty.bytes;
+	size_t most = max_size(vm_options.dirty_bytes, live / 4);
+	size_t footprint = max_size(pool.mapping.live_bytes_most, live + min_size(most, dirty));
+	pool.footprint_most = max_size(pool.footprint_most, footprint);
+	size_t below_peak = pool.footprint_most - live;
+	return max_size(most, min_size(below_peak, max_size(live, vm_os.memory_bytes / 16)));
 }
 
 /* Holds what is too old, and the oldest of what is too much. */
@@ -223,6 +228,11 @@ void vm_pool_collect(struct pool_batch *batch, struct range *freed, uint64_t now
 	if (freed->bytes > dirty_bytes_most())
 		hold(batch, freed);
 	collect_due(batch, now_ms);
+}
+
+void vm_pool_collect_excess(struct pool_batch *batch)
+{
+	collect_due(batch, 0);
 }
 
 /* What came of giving back. */

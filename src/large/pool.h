@@ -106,6 +106,9 @@ void vm_pool_batch_add(struct pool_batch *batch, struct range *range);
  * more than may be kept does not push out the others. */
 void vm_pool_collect(struct pool_batch *batch, struct range *freed, uint64_t now_ms);
 
+/* Under the lock: holds what is too much after the live has grown by a map, or more of one. */
+void vm_pool_collect_excess(struct pool_batch *batch);
+
 /* Leaves the lock and gives the batch back. A range that would leave a hole where the budget is tight,
  * or that the kernel does not unmap, is purged and becomes CLEAN; if it cannot even be purged, it is
  * locked in memory and becomes DIRTY anew. */
