@@ -90,11 +90,14 @@ static bool open_tables(struct region *region, size_t pages)
 	return true;
 }
 
+/* Tables that the kernel does not take back stay with their place in vm_regions. */
 static void close_tables(struct region *region)
 {
-	if (region->table_pages)
-		vm_os_unmap(region->class_of, tables_bytes(region->table_pages));
+	if (!region->table_pages ||
+	    !vm_os_unmap(region->class_of, tables_bytes(region->table_pages)))
+		return;
 	region->table_pages = 0;
+	region->table_committed = 0;
 }
 
 /* Tables that hold the first `pages`. */
@@ -169,13 +172,23 @@ static void set_region_count(unsigned count)
 	atomic_store_explicit(&vm_region_count, count, memory_order_release);
 }
 
+/* Without pages as yet, with the tables that its place may have from one before. */
+static void open_at(struct region *region, uintptr_t base, size_t limit_bytes, bool by_break)
+{
+	region->base = base;
+	region->bytes = 0;
+	region->limit_bytes = limit_bytes;
+	region->committed_bytes = 0;
+	region->by_break = by_break;
+	set_region_count(region_count() + 1);
+}
+
 static bool open_reserve(struct region *region, size_t bytes)
 {
 	void *base = vm_os_reserve(bytes);
 	if (!base)
 		return false;
-	*region = (struct region){.base = (uintptr_t)base, .limit_bytes = bytes};
-	set_region_count(region_count() + 1);
+	open_at(region, (uintptr_t)base, bytes, false);
 	return true;
 }
 
@@ -216,31 +229,39 @@ static bool open_break(struct region *region)
 	if (!at)
 		return false;
 	uintptr_t base = align_up(at, vm_os.page_bytes);
-	*region = (struct region){.base = base, .limit_bytes = heap_most(), .by_break = true};
 	if (base != at && !vm_os_move_break((ptrdiff_t)(base - at)))
 		return false;
-	set_region_count(region_count() + 1);
+	open_at(region, base, heap_most(), true);
 	return true;
 }
 
-/* A new region that has its first `bytes`; one that cannot have them is closed again. */
+/* The first pages of a region make edges, which are maps. */
+static bool grow_or_launch(struct region *region, size_t bytes)
+{
+	bool grown;
+	do {
+		grown = grow(region, bytes);
+	} while (!grown && !region->bytes && vm_lifeboat_launch());
+	return grown;
+}
+
+/* A new region that has its first `bytes`. One that cannot have them is closed again; if the kernel
+ * does not take its addresses back, it stays for the next who asks. */
 static struct region *open_and_grow(size_t bytes)
 {
 	struct region *region = open_another(bytes);
-	if (!region)
-		return NULL;
-	do {
-		if (grow(region, bytes))
-			return region;
-	} while (vm_lifeboat_launch());
-	set_region_count(region_count() - 1);
+	if (!region || grow_or_launch(region, bytes))
+		return region;
 	close_tables(region);
-	vm_os_unmap((void *)region->base, region->limit_bytes);
+	if (vm_os_unmap((void *)region->base, region->limit_bytes))
+		set_region_count(region_count() - 1);
 	return NULL;
 }
 
 bool vm_region_init(bool own_break)
 {
+	if (region_count()) /* from a start that failed */
+		return grow_or_launch(&vm_regions[0], vm_os.page_bytes);
 	if (own_break && open_break(&vm_regions[0]) && grow(&vm_regions[0], vm_os.page_bytes))
 		return true;
 	/* A break that never moves is no region: hits look at region 0 only. */
@@ -256,7 +277,7 @@ struct region *vm_region_grow(size_t pages, size_t *at)
 	for (unsigned i = 0; i < region_count(); i++) {
 		struct region *region = &vm_regions[i];
 		*at = region->bytes;
-		if (grow(region, bytes))
+		if (grow_or_launch(region, bytes))
 			return region;
 		/* A reserve refuses for want of addresses, or of memory: then a further one would, too. */
 		if (!region->by_break && bytes <= region->limit_bytes - region->bytes)
