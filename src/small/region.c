@@ -112,14 +112,18 @@ static bool grow_tables(struct region *region, size_t pages)
 	       commit_tables(region, pages);
 }
 
+/* The break, which stands at `at`, below our end, back to it. */
+static NOINLINE COLD bool raise_lowered(const struct region *region, uintptr_t at)
+{
+	return (uintptr_t)vm_os_move_break((ptrdiff_t)(region_end(region) - at)) == at;
+}
+
 /* The break back where we left it; false: it is somebody else's now. */
 static bool break_is_ours(const struct region *region)
 {
 	uintptr_t end = region_end(region);
 	uintptr_t at = (uintptr_t)vm_os_break();
-	if (at && at < end)
-		at = (uintptr_t)vm_os_move_break((ptrdiff_t)(end - at)) == at ? end : 0;
-	return at == end;
+	return at == end || (at && at < end && raise_lowered(region, at));
 }
 
 static bool raise_break(struct region *region, size_t bytes)
@@ -300,10 +304,14 @@ void vm_regions_commit_ahead(void)
 	}
 }
 
-void vm_regions_mend(void)
+/* Nobody knows where the break is (0) where a filter lets it fail: libc keeps the error number. */
+bool vm_regions_mend(void)
 {
-	if (vm_regions[0].by_break)
-		break_is_ours(&vm_regions[0]);
+	const struct region *region = &vm_regions[0];
+	if (!region->by_break)
+		return true;
+	uintptr_t at = (uintptr_t)vm_os_break();
+	return LIKELY(at >= region_end(region)) || !at || raise_lowered(region, at);
 }
 
 bool vm_region_lower(struct region *region, size_t pages)
