@@ -56,14 +56,41 @@ static size_t tables_bytes(size_t pages)
 	return 2 * part_bytes(pages, sizeof(uint8_t)) + part_bytes(pages, sizeof(struct run *));
 }
 
+/* Addresses for tables that are being made; also afterwards where that failed and the kernel did not
+ * take them back, for who makes tables next. */
+static struct {
+	char *start; /* NULL: none */
+	size_t pages;
+} draft;
+
+static bool discard_draft(void)
+{
+	if (draft.start && !vm_os_unmap(draft.start, tables_bytes(draft.pages)))
+		return false;
+	draft.start = NULL;
+	return true;
+}
+
+static bool begin_draft(size_t pages)
+{
+	if (draft.start && draft.pages >= pages)
+		return true;
+	if (!discard_draft())
+		return false;
+	draft.start = vm_os_reserve(tables_bytes(pages));
+	draft.pages = pages;
+	return draft.start;
+}
+
 /* Tables with room for `pages`, with the content of the old ones. */
 static bool open_tables(struct region *region, size_t pages)
 {
+	if (!begin_draft(pages))
+		return false;
+	char *tables = draft.start;
+	pages = draft.pages;
 	size_t byte_part = part_bytes(pages, sizeof(uint8_t));
 	size_t run_part = part_bytes(pages, sizeof(struct run *));
-	char *tables = vm_os_reserve(tables_bytes(pages));
-	if (!tables)
-		return false;
 
 	struct region larger = *region;
 	size_t used = pages_of(region->bytes);
@@ -73,9 +100,10 @@ static bool open_tables(struct region *region, size_t pages)
 	larger.table_pages = pages;
 	larger.table_committed = 0;
 	if (!commit_tables(&larger, used)) {
-		vm_os_unmap(tables, tables_bytes(pages));
+		discard_draft();
 		return false;
 	}
+	draft.start = NULL;
 	if (used) {
 		memcpy(larger.class_of, region->class_of, used * sizeof larger.class_of[0]);
 		memcpy(larger.run_of, region->run_of, used * sizeof larger.run_of[0]);

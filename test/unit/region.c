@@ -310,6 +310,31 @@ START_TEST(refused_tables_leave_the_old_ones)
 }
 END_TEST
 
+START_TEST(refused_tables_that_stay_mapped_serve_the_next_try)
+{
+	setup(true);
+	struct region *region = &vm_regions[0];
+	vm_regions[0].limit_bytes = 64 * GIB;
+	grow_region(0, 4 * GIB - MIB - region->bytes);
+	size_t pages = region->bytes >> PAGE_SHIFT;
+	write_tables(region, 0, pages);
+	size_t mapped = 0;
+	size_t at;
+	for (unsigned call = 2; call > 0; call -= mapped != 0) {
+		fake_os.fail_from = fake_os.calls + call;
+		fake_os.fail_to = UINT64_MAX;
+		ck_assert_ptr_null(vm_region_grow(512, &at));
+		fake_os.fail_to = 0;
+		must(!mapped || fake_maps.bytes == mapped);
+		mapped = fake_maps.bytes;
+	}
+	size_t old_bytes = region->bytes;
+	grow_region(0, 2 * MIB);
+	ck_assert_uint_eq(fake_maps.bytes, mapped + region->bytes - old_bytes);
+	expect_tables(region, pages);
+}
+END_TEST
+
 START_TEST(a_limited_address_space_gets_a_smaller_reserve)
 {
 	vm_os_init();
@@ -409,6 +434,7 @@ int main(void)
 		a_start_that_failed_is_made_again_with_what_it_has,
 		tables_are_replaced_beyond_4_gib_and_keep_their_content,
 		refused_tables_leave_the_old_ones,
+		refused_tables_that_stay_mapped_serve_the_next_try,
 		a_limited_address_space_gets_a_smaller_reserve,
 		more_than_all_memory_is_refused_without_a_reserve,
 		no_room_for_the_least_heap_is_an_answer,
