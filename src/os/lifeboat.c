@@ -83,12 +83,11 @@ static void reserve_records(void)
 	commit_records(lifeboat.records + RECORDS_STEP);
 }
 
-/* Gives up the next part that is held. */
+/* Gives up the next part that is held and that the kernel takes. */
 static bool release_part(void)
 {
 	for (unsigned i = 0; i < BALLAST_PARTS; i++) {
-		if (lifeboat.ballast[i]) {
-			vm_os_release_maps(lifeboat.ballast[i], BALLAST_MAPS);
+		if (lifeboat.ballast[i] && vm_os_release_maps(lifeboat.ballast[i], BALLAST_MAPS)) {
 			lifeboat.ballast[i] = NULL;
 			return true;
 		}
