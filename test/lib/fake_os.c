@@ -350,8 +350,11 @@ static void *move_break(ptrdiff_t bytes)
 		return NULL;
 	if (new_end > end && !grow_break(end, new_end))
 		return NULL;
-	if (new_end < end)
+	if (new_end < end) {
+		if (!admit(true))
+			return NULL;
 		cut_out(new_end, end);
+	}
 	kernel.brk = old + (size_t)bytes;
 	return (void *)old;
 }
