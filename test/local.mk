@@ -25,6 +25,11 @@ unit_tests = \
 	test/unit/tree \
 	test/unit/vma
 
+# The fault sweeps: on the fake kernel, and with the library preloaded. `PROGRAM --full` sweeps all.
+fault_tests = \
+	test/fault/fake_kernel \
+	test/fault/real_kernel
+
 # Alone; the library is preloaded (VMALLOC_SO), as into any program.
 preloaded_tests = \
 	test/integration/aligned \
@@ -124,11 +129,12 @@ check_scripts = \
 	scripts/check-symbols
 
 # What also runs in the build by another compiler.
-quick_tests = $(unit_tests) $(preloaded_tests) $(linked_tests) $(fuzz_tests) \
+quick_tests = $(unit_tests) $(fault_tests) $(preloaded_tests) $(linked_tests) $(fuzz_tests) \
 	scripts/check-hotpath scripts/check-symbols
 
 # What means something under qemu-user, where memory, limits and signals are the emulator's.
 emulated_tests = $(unit_tests) \
+	test/fault/real_kernel \
 	test/integration/calloc \
 	test/integration/errno \
 	test/integration/exit \
@@ -149,8 +155,8 @@ check_PROGRAMS += test/hotpath/trace
 check_DATA = libvmalloc.la libvmalloc_prefixed.a
 
 if HAVE_CHECK
-check_PROGRAMS += $(unit_tests) $(preloaded_tests) $(linked_tests) $(fuzz_tests)
-TESTS += $(unit_tests) $(preloaded_tests) $(linked_tests) $(fuzz_tests)
+check_PROGRAMS += $(unit_tests) $(fault_tests) $(preloaded_tests) $(linked_tests) $(fuzz_tests)
+TESTS += $(unit_tests) $(fault_tests) $(preloaded_tests) $(linked_tests) $(fuzz_tests)
 EXTRA_PROGRAMS += $(map_storms) $(fuzz_targets)
 check_LIBRARIES += libtest.a
 EXTRA_LTLIBRARIES = libvm_unit.la
@@ -204,12 +210,19 @@ test_fuzz_libfuzzer_prefixed_SOURCES = $(fuzz_sources) test/fuzz/libfuzzer.c tes
 # One rule for all programs of a kind (variables of the target, a feature of GNU make).
 LDADD =
 TEST_CPPFLAGS = -I$(top_srcdir)/test/lib $(CHECK_CFLAGS)
-$(unit_tests) $(preloaded_tests) $(linked_tests) $(map_storms): CPPFLAGS += $(TEST_CPPFLAGS)
+$(unit_tests) $(fault_tests) $(preloaded_tests) $(linked_tests) $(map_storms): CPPFLAGS += $(TEST_CPPFLAGS)
 $(fuzz_tests) $(fuzz_targets): CPPFLAGS += $(TEST_CPPFLAGS)
 $(unit_tests): LDADD = libtest.a libvm_unit.la libtest.a $(CHECK_LIBS)
 $(unit_tests): libtest.a libvm_unit.la
 $(preloaded_tests) $(linked_tests) $(map_storms): LDADD = libtest.a $(CHECK_LIBS) -ldl
 $(preloaded_tests) $(linked_tests) $(map_storms): libtest.a
+
+fault_sweep = test/fault/sweep.c test/fault/sweep.h
+test_fault_fake_kernel_SOURCES = test/fault/fake_kernel.c $(fault_sweep)
+test_fault_fake_kernel_LDADD = libtest.a libvm_unit.la libtest.a $(CHECK_LIBS)
+test_fault_fake_kernel_LDFLAGS = -Wl,--wrap=vm_meta_alloc,--wrap=vm_meta_free
+test_fault_real_kernel_SOURCES = test/fault/real_kernel.c $(fault_sweep)
+test_fault_real_kernel_LDADD = libtest.a $(CHECK_LIBS) -ldl
 
 test_integration_conf_symbol_LDFLAGS = -rdynamic
 test_integration_prefixed_LDADD = libtest.a libvmalloc_prefixed.a $(CHECK_LIBS)

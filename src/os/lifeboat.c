@@ -43,9 +43,17 @@ static bool hold_ballast(void)
 	return held;
 }
 
+/* What is not held is looked for later: a limit of the address space may have refused it. */
+static void look_later(uint64_t now_ms, bool held)
+{
+	lifeboat.next_look_ms = now_ms + lifeboat.wait_ms;
+	atomic_store_explicit(&lifeboat.launched, !held, memory_order_relaxed);
+}
+
 void vm_lifeboat_init(void)
 {
-	hold_ballast();
+	lifeboat.wait_ms = FIRST_WAIT_MS;
+	look_later(vm_os_now_ms(), hold_ballast());
 }
 
 static bool commit_records(uintptr_t end)
@@ -75,12 +83,11 @@ static void reserve_records(void)
 	commit_records(lifeboat.records + RECORDS_STEP);
 }
 
-/* Gives up the next part that is held. */
+/* Gives up the next part that is held and that the kernel takes. */
 static bool release_part(void)
 {
 	for (unsigned i = 0; i < BALLAST_PARTS; i++) {
-		if (lifeboat.ballast[i]) {
-			vm_os_release_maps(lifeboat.ballast[i], BALLAST_MAPS);
+		if (lifeboat.ballast[i] && vm_os_release_maps(lifeboat.ballast[i], BALLAST_MAPS)) {
 			lifeboat.ballast[i] = NULL;
 			return true;
 		}
@@ -96,8 +103,7 @@ bool vm_lifeboat_launch(void)
 		if (lifeboat.records == lifeboat.records_end)
 			reserve_records();
 		lifeboat.wait_ms = FIRST_WAIT_MS;
-		lifeboat.next_look_ms = vm_os_now_ms() + FIRST_WAIT_MS;
-		atomic_store_explicit(&lifeboat.launched, true, memory_order_relaxed);
+		look_later(vm_os_now_ms(), false);
 	}
 	lock_release(&lifeboat.lock);
 	return released;
@@ -131,8 +137,7 @@ void vm_lifeboat_tick(uint64_t now_ms)
 	if (now_ms >= lifeboat.next_look_ms) {
 		bool held = has_room() && hold_ballast();
 		lifeboat.wait_ms = min_size(2 * lifeboat.wait_ms, MOST_WAIT_MS);
-		lifeboat.next_look_ms = now_ms + lifeboat.wait_ms;
-		atomic_store_explicit(&lifeboat.launched, !held, memory_order_relaxed);
+		look_later(now_ms, held);
 	}
 	lock_release(&lifeboat.lock);
 }

@@ -3,7 +3,7 @@
  * lifeboat.h - room for a few more maps of the kernel's when the process has used up
  * vm.max_map_count, when it refuses every mmap and every growth of the break.
  *
- *             [vm_lifeboat_launch]
+ *             [vm_lifeboat_launch, or vm_lifeboat_init where the kernel refuses the ballast]
  *      HELD ------------------------> LAUNCHED
  *       ^                                 |
  *       +---------------------------------+

@@ -146,9 +146,9 @@ void *vm_os_hold_maps(size_t maps)
 	return range;
 }
 
-void vm_os_release_maps(void *range, size_t maps)
+bool vm_os_release_maps(void *range, size_t maps)
 {
-	munmap(range, maps * vm_os.page_bytes);
+	return vm_os_unmap(range, maps * vm_os.page_bytes);
 }
 
 /* Whether a map of the kind is to be had now. */

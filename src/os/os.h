@@ -48,7 +48,7 @@ bool vm_os_purge(void *address, size_t bytes);
 
 /* A range without memory that takes up `maps` of the kernel's maps, until it is unmapped whole. */
 void *vm_os_hold_maps(size_t maps);
-void vm_os_release_maps(void *range, size_t maps);
+bool vm_os_release_maps(void *range, size_t maps);
 
 /* Whether every map is refused because the process has the most that it may have. */
 bool vm_os_out_of_maps(void);

@@ -261,7 +261,8 @@ static struct run *carve(struct run *run, size_t pages, size_t alignment_pages)
 
 static struct run *take(size_t pages, size_t alignment_pages)
 {
-	vm_regions_mend();
+	if (!vm_regions_mend())
+		return NULL;
 	struct run *run = find_free(pages, alignment_pages);
 	if (!run) {
 		/* An aligned run may need all of that, but the last free pages count too. */
@@ -432,6 +433,8 @@ static size_t purge(uint64_t until_ms, size_t keep_pages, size_t pad_pages, uint
 	struct run *batch[PURGE_BATCH];
 	bool purged[PURGE_BATCH];
 	size_t count;
+	if (!vm_regions_mend())
+		return 0;
 	do {
 		count = 0;
 		struct run *run;
@@ -489,7 +492,8 @@ void vm_run_free(struct run *run)
 
 static bool extend(struct run *run, size_t pages)
 {
-	vm_regions_mend();
+	if (!vm_regions_mend())
+		return false;
 	struct region *region = region_of_run(run);
 	size_t page = first_page(run);
 	struct run *behind = free_run_at(region, page + run->pages);

@@ -56,14 +56,41 @@ static size_t tables_bytes(size_t pages)
 	return 2 * part_bytes(pages, sizeof(uint8_t)) + part_bytes(pages, sizeof(struct run *));
 }
 
+/* Addresses for tables that are being made; also afterwards where that failed and the kernel did not
+ * take them back, for who makes tables next. */
+static struct {
+	char *start; /* NULL: none */
+	size_t pages;
+} draft;
+
+static bool discard_draft(void)
+{
+	if (draft.start && !vm_os_unmap(draft.start, tables_bytes(draft.pages)))
+		return false;
+	draft.start = NULL;
+	return true;
+}
+
+static bool begin_draft(size_t pages)
+{
+	if (draft.start && draft.pages >= pages)
+		return true;
+	if (!discard_draft())
+		return false;
+	draft.start = vm_os_reserve(tables_bytes(pages));
+	draft.pages = pages;
+	return draft.start;
+}
+
 /* Tables with room for `pages`, with the content of the old ones. */
 static bool open_tables(struct region *region, size_t pages)
 {
+	if (!begin_draft(pages))
+		return false;
+	char *tables = draft.start;
+	pages = draft.pages;
 	size_t byte_part = part_bytes(pages, sizeof(uint8_t));
 	size_t run_part = part_bytes(pages, sizeof(struct run *));
-	char *tables = vm_os_reserve(tables_bytes(pages));
-	if (!tables)
-		return false;
 
 	struct region larger = *region;
 	size_t used = pages_of(region->bytes);
@@ -73,9 +100,10 @@ static bool open_tables(struct region *region, size_t pages)
 	larger.table_pages = pages;
 	larger.table_committed = 0;
 	if (!commit_tables(&larger, used)) {
-		vm_os_unmap(tables, tables_bytes(pages));
+		discard_draft();
 		return false;
 	}
+	draft.start = NULL;
 	if (used) {
 		memcpy(larger.class_of, region->class_of, used * sizeof larger.class_of[0]);
 		memcpy(larger.run_of, region->run_of, used * sizeof larger.run_of[0]);
@@ -90,11 +118,14 @@ static bool open_tables(struct region *region, size_t pages)
 	return true;
 }
 
+/* Tables that the kernel does not take back stay with their place in vm_regions. */
 static void close_tables(struct region *region)
 {
-	if (region->table_pages)
-		vm_os_unmap(region->class_of, tables_bytes(region->table_pages));
+	if (!region->table_pages ||
+	    !vm_os_unmap(region->class_of, tables_bytes(region->table_pages)))
+		return;
 	region->table_pages = 0;
+	region->table_committed = 0;
 }
 
 /* Tables that hold the first `pages`. */
@@ -109,14 +140,18 @@ static bool grow_tables(struct region *region, size_t pages)
 	       commit_tables(region, pages);
 }
 
+/* The break, which stands at `at`, below our end, back to it. */
+static NOINLINE COLD bool raise_lowered(const struct region *region, uintptr_t at)
+{
+	return (uintptr_t)vm_os_move_break((ptrdiff_t)(region_end(region) - at)) == at;
+}
+
 /* The break back where we left it; false: it is somebody else's now. */
 static bool break_is_ours(const struct region *region)
 {
 	uintptr_t end = region_end(region);
 	uintptr_t at = (uintptr_t)vm_os_break();
-	if (at && at < end)
-		at = (uintptr_t)vm_os_move_break((ptrdiff_t)(end - at)) == at ? end : 0;
-	return at == end;
+	return at == end || (at && at < end && raise_lowered(region, at));
 }
 
 static bool raise_break(struct region *region, size_t bytes)
@@ -169,13 +204,23 @@ static void set_region_count(unsigned count)
 	atomic_store_explicit(&vm_region_count, count, memory_order_release);
 }
 
+/* Without pages as yet, with the tables that its place may have from one before. */
+static void open_at(struct region *region, uintptr_t base, size_t limit_bytes, bool by_break)
+{
+	region->base = base;
+	region->bytes = 0;
+	region->limit_bytes = limit_bytes;
+	region->committed_bytes = 0;
+	region->by_break = by_break;
+	set_region_count(region_count() + 1);
+}
+
 static bool open_reserve(struct region *region, size_t bytes)
 {
 	void *base = vm_os_reserve(bytes);
 	if (!base)
 		return false;
-	*region = (struct region){.base = (uintptr_t)base, .limit_bytes = bytes};
-	set_region_count(region_count() + 1);
+	open_at(region, (uintptr_t)base, bytes, false);
 	return true;
 }
 
@@ -216,31 +261,39 @@ static bool open_break(struct region *region)
 	if (!at)
 		return false;
 	uintptr_t base = align_up(at, vm_os.page_bytes);
-	*region = (struct region){.base = base, .limit_bytes = heap_most(), .by_break = true};
 	if (base != at && !vm_os_move_break((ptrdiff_t)(base - at)))
 		return false;
-	set_region_count(region_count() + 1);
+	open_at(region, base, heap_most(), true);
 	return true;
 }
 
-/* A new region that has its first `bytes`; one that cannot have them is closed again. */
+/* The first pages of a region make edges, which are maps. */
+static bool grow_or_launch(struct region *region, size_t bytes)
+{
+	bool grown;
+	do {
+		grown = grow(region, bytes);
+	} while (!grown && !region->bytes && vm_lifeboat_launch());
+	return grown;
+}
+
+/* A new region that has its first `bytes`. One that cannot have them is closed again; if the kernel
+ * does not take its addresses back, it stays for the next who asks. */
 static struct region *open_and_grow(size_t bytes)
 {
 	struct region *region = open_another(bytes);
-	if (!region)
-		return NULL;
-	do {
-		if (grow(region, bytes))
-			return region;
-	} while (vm_lifeboat_launch());
-	set_region_count(region_count() - 1);
+	if (!region || grow_or_launch(region, bytes))
+		return region;
 	close_tables(region);
-	vm_os_unmap((void *)region->base, region->limit_bytes);
+	if (vm_os_unmap((void *)region->base, region->limit_bytes))
+		set_region_count(region_count() - 1);
 	return NULL;
 }
 
 bool vm_region_init(bool own_break)
 {
+	if (region_count()) /* from a start that failed */
+		return grow_or_launch(&vm_regions[0], vm_os.page_bytes);
 	if (own_break && open_break(&vm_regions[0]) && grow(&vm_regions[0], vm_os.page_bytes))
 		return true;
 	/* A break that never moves is no region: hits look at region 0 only. */
@@ -256,7 +309,7 @@ struct region *vm_region_grow(size_t pages, size_t *at)
 	for (unsigned i = 0; i < region_count(); i++) {
 		struct region *region = &vm_regions[i];
 		*at = region->bytes;
-		if (grow(region, bytes))
+		if (grow_or_launch(region, bytes))
 			return region;
 		/* A reserve refuses for want of addresses, or of memory: then a further one would, too. */
 		if (!region->by_break && bytes <= region->limit_bytes - region->bytes)
@@ -279,10 +332,14 @@ void vm_regions_commit_ahead(void)
 	}
 }
 
-void vm_regions_mend(void)
+/* Nobody knows where the break is (0) where a filter lets it fail: libc keeps the error number. */
+bool vm_regions_mend(void)
 {
-	if (vm_regions[0].by_break)
-		break_is_ours(&vm_regions[0]);
+	const struct region *region = &vm_regions[0];
+	if (!region->by_break)
+		return true;
+	uintptr_t at = (uintptr_t)vm_os_break();
+	return LIKELY(at >= region_end(region)) || !at || raise_lowered(region, at);
 }
 
 bool vm_region_lower(struct region *region, size_t pages)

@@ -65,8 +65,9 @@ struct region *vm_region_grow(size_t pages, size_t *at);
  */
 void vm_regions_commit_ahead(void);
 
-/* Raises a break that somebody has lowered into our memory. */
-void vm_regions_mend(void);
+/* Raises a break that somebody has lowered into our memory. False: the kernel refuses, and what is free
+ * may not be touched. */
+bool vm_regions_mend(void);
 
 /* Takes the last `pages` off a break region. False: the break is not ours to lower, all stays. */
 bool vm_region_lower(struct region *region, size_t pages);

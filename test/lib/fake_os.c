@@ -191,11 +191,14 @@ void *vm_os_hold_maps(size_t maps)
 	return held ? (void *)start : NULL;
 }
 
-void vm_os_release_maps(void *range, size_t maps)
+bool vm_os_release_maps(void *range, size_t maps)
 {
 	lock();
-	fake_maps_cut_out((uintptr_t)range, (uintptr_t)range + maps * vm_os.page_bytes);
+	bool released = admit(true);
+	if (released)
+		fake_maps_cut_out((uintptr_t)range, (uintptr_t)range + maps * vm_os.page_bytes);
 	unlock();
+	return released;
 }
 
 size_t vm_os_map_limit(void)
@@ -347,8 +350,11 @@ static void *move_break(ptrdiff_t bytes)
 		return NULL;
 	if (new_end > end && !grow_break(end, new_end))
 		return NULL;
-	if (new_end < end)
+	if (new_end < end) {
+		if (!admit(true))
+			return NULL;
 		cut_out(new_end, end);
+	}
 	kernel.brk = old + (size_t)bytes;
 	return (void *)old;
 }

@@ -204,6 +204,41 @@ START_TEST(a_refused_ballast_is_asked_for_again)
 }
 END_TEST
 
+START_TEST(a_part_that_the_kernel_does_not_take_is_held_on)
+{
+	setup();
+	fill_up();
+	fake_os.fail_from = 1;
+	fake_os.fail_to = UINT64_MAX;
+	ck_assert(!vm_lifeboat_launch());
+	ck_assert(vm_lifeboat_held());
+	fake_os.fail_to = 0;
+	for (unsigned part = 0; part < 3; part++) {
+		ck_assert(vm_lifeboat_launch());
+		fill_up();
+	}
+}
+END_TEST
+
+START_TEST(a_ballast_refused_at_the_start_is_taken_later)
+{
+	fake_os.map_limit = LIMIT;
+	vm_os_init();
+	fake_os_foreign_maps_add(1);
+	fake_os.address_limit = fake_maps.bytes;
+	vm_lifeboat_init();
+	ck_assert(!vm_lifeboat_held());
+	fake_os.address_limit = SIZE_MAX;
+	uint64_t calls = fake_os.calls;
+	vm_lifeboat_tick(fake_os_advance(1));
+	ck_assert_uint_eq(fake_os.calls, calls);
+	vm_lifeboat_tick(fake_os_advance(1000));
+	ck_assert(vm_lifeboat_held());
+	fill_up();
+	ck_assert(vm_lifeboat_launch());
+}
+END_TEST
+
 START_TEST(a_fork_after_a_launch_leaves_the_child_records_without_a_further_map)
 {
 	setup();
@@ -247,6 +282,8 @@ int main(void)
 		the_ballast_is_taken_again_when_the_count_has_fallen,
 		looks_at_the_count_become_rarer_while_there_is_no_room,
 		a_refused_ballast_is_asked_for_again,
+		a_part_that_the_kernel_does_not_take_is_held_on,
+		a_ballast_refused_at_the_start_is_taken_later,
 		a_fork_after_a_launch_leaves_the_child_records_without_a_further_map,
 		records_of_meta_go_on_at_the_limit,
 		NULL,

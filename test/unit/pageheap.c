@@ -258,6 +258,31 @@ START_TEST(any_sequence_where_calls_are_refused)
 }
 END_TEST
 
+START_TEST(free_memory_below_a_lowered_break_is_not_touched_until_it_is_raised)
+{
+	setup();
+	bool zeroed;
+	struct run *below = vm_run_alloc(10, 1, &zeroed);
+	struct run *above = vm_run_alloc(200, 1, &zeroed);
+	must(below && above);
+	vm_run_free(above);
+	fake_os_foreign_move_break(-(ptrdiff_t)(400 * KIB));
+	fake_os.fail_from = 1;
+	fake_os.fail_to = UINT64_MAX;
+	ck_assert_ptr_null(vm_run_alloc(1, 1, &zeroed));
+	ck_assert(!vm_run_resize(below, 20));
+	uint64_t purges = fake_os.purges;
+	vm_pageheap_tick(fake_os_advance(1000000));
+	ck_assert(!vm_pageheap_trim(0));
+	ck_assert_uint_eq(fake_os.purges, purges);
+	fake_os.fail_to = 0;
+	ck_assert(vm_run_resize(below, 20));
+	above = vm_run_alloc(200, 1, &zeroed);
+	ck_assert(above && fake_os_is_writable((void *)above->start, bytes_of(above)));
+	check();
+}
+END_TEST
+
 START_TEST(any_sequence_with_larger_pages_of_the_kernel)
 {
 	fake_os.page_bytes = 16 * KIB;
@@ -496,6 +521,7 @@ int main(void)
 		any_sequence_keeps_runs_apart_and_their_contents,
 		any_sequence_with_a_break_that_others_move,
 		any_sequence_where_calls_are_refused,
+		free_memory_below_a_lowered_break_is_not_touched_until_it_is_raised,
 		any_sequence_with_larger_pages_of_the_kernel,
 		any_sequence_in_a_reserve,
 		free_pages_keep_their_memory_for_the_decay_time,

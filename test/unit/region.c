@@ -231,6 +231,42 @@ START_TEST(any_one_refused_call_is_an_answer_and_passes)
 }
 END_TEST
 
+START_TEST(what_the_kernel_does_not_take_back_serves_who_asks_next)
+{
+	struct region *region;
+	size_t at;
+	setup(true);
+	fake_os_foreign_move_break(1);
+	unsigned refused = 0;
+	do {
+		fake_os.fail_from = fake_os.calls + refused / 4 + 1;
+		fake_os.fail_to = UINT64_MAX;
+		must(refused++ < 40);
+		must(fake_maps.bytes < vm_os.memory_bytes + vm_os.memory_bytes / 50);
+	} while (!grow(8 * MIB, &region, &at));
+	ck_assert_uint_ge(refused, 8);
+	ck_assert_ptr_eq(region, &vm_regions[1]);
+	ck_assert_uint_eq(vm_region_count, 2);
+	expect_tables(region, 0);
+}
+END_TEST
+
+START_TEST(a_start_that_failed_is_made_again_with_what_it_has)
+{
+	vm_os_init();
+	for (unsigned call = 1; !vm_region_count || !vm_regions[0].bytes; call++) {
+		fake_os.fail_from = fake_os.calls + call;
+		fake_os.fail_to = UINT64_MAX;
+		vm_region_init(false);
+		must(call < 20);
+	}
+	fake_os.fail_to = 0;
+	ck_assert(vm_region_init(false));
+	ck_assert_uint_eq(vm_region_count, 1);
+	ck_assert_uint_lt(fake_maps.bytes, vm_os.memory_bytes + vm_os.memory_bytes / 100);
+}
+END_TEST
+
 START_TEST(tables_are_replaced_beyond_4_gib_and_keep_their_content)
 {
 	setup(true);
@@ -270,6 +306,31 @@ START_TEST(refused_tables_leave_the_old_ones)
 	expect_tables(region, pages);
 	fake_os.data_limit = SIZE_MAX;
 	grow_region(0, 2 * MIB);
+	expect_tables(region, pages);
+}
+END_TEST
+
+START_TEST(refused_tables_that_stay_mapped_serve_the_next_try)
+{
+	setup(true);
+	struct region *region = &vm_regions[0];
+	vm_regions[0].limit_bytes = 64 * GIB;
+	grow_region(0, 4 * GIB - MIB - region->bytes);
+	size_t pages = region->bytes >> PAGE_SHIFT;
+	write_tables(region, 0, pages);
+	size_t mapped = 0;
+	size_t at;
+	for (unsigned call = 2; call > 0; call -= mapped != 0) {
+		fake_os.fail_from = fake_os.calls + call;
+		fake_os.fail_to = UINT64_MAX;
+		ck_assert_ptr_null(vm_region_grow(512, &at));
+		fake_os.fail_to = 0;
+		must(!mapped || fake_maps.bytes == mapped);
+		mapped = fake_maps.bytes;
+	}
+	size_t old_bytes = region->bytes;
+	grow_region(0, 2 * MIB);
+	ck_assert_uint_eq(fake_maps.bytes, mapped + region->bytes - old_bytes);
 	expect_tables(region, pages);
 }
 END_TEST
@@ -369,8 +430,11 @@ int main(void)
 		lowering_gives_the_top_back_where_the_option_allows,
 		a_refused_reserve_leaves_nothing_mapped,
 		any_one_refused_call_is_an_answer_and_passes,
+		what_the_kernel_does_not_take_back_serves_who_asks_next,
+		a_start_that_failed_is_made_again_with_what_it_has,
 		tables_are_replaced_beyond_4_gib_and_keep_their_content,
 		refused_tables_leave_the_old_ones,
+		refused_tables_that_stay_mapped_serve_the_next_try,
 		a_limited_address_space_gets_a_smaller_reserve,
 		more_than_all_memory_is_refused_without_a_reserve,
 		no_room_for_the_least_heap_is_an_answer,

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+/* The fault sweep (sweep.h) over the core on the fake kernel, from the very first call on. */
+#include "fake_os.h"
+#include "must.h"
+#include "sweep.h"
+
+#include "boot.h"
+#include "large/pool.h"
+#include "meta/meta.h"
+#include "os/conf.h"
+#include "os/os.h"
+#include "small/bin.h"
+#include "small/pageheap.h"
+#include "small/region.h"
+
+#include <stdatomic.h>
+
+#include <vmalloc.h>
+
+/* Few, so that the budget becomes tight in the scenarios. */
+enum { MAP_LIMIT = 3000 };
+
+/* What is not told of elsewhere: the ballast, and in some scenarios tables of pages that were
+ * replaced, or the lifeboat's reserve for records. */
+#define BALLAST (48 * PAGE_BYTES)
+#define TABLES_OF_4_GIB (10 * MIB)
+#define RECORDS (256 * MIB)
+static size_t untold_most = BALLAST;
+
+/* In the place of standalone.c's: the heap begins at the break. */
+bool vm_is_process_malloc(void)
+{
+	return true;
+}
+
+/* Requests for records pass here (--wrap). */
+static struct {
+	_Atomic size_t in_use;
+	_Atomic uint64_t requests;
+	uint64_t fail_from;
+	uint64_t fail_to;
+} records;
+
+void *__real_vm_meta_alloc(size_t bytes);
+void __real_vm_meta_free(void *record, size_t bytes);
+void *__wrap_vm_meta_alloc(size_t bytes);
+void __wrap_vm_meta_free(void *record, size_t bytes);
+
+void *__wrap_vm_meta_alloc(size_t bytes)
+{
+	const uint64_t request = ++records.requests;
+	if (request >= records.fail_from && request < records.fail_to)
+		return NULL;
+	void *record = __real_vm_meta_alloc(bytes);
+	records.in_use += record != NULL;
+	return record;
+}
+
+void __wrap_vm_meta_free(void *record, size_t bytes)
+{
+	records.in_use -= record != NULL;
+	__real_vm_meta_free(record, bytes);
+}
+
+static uint64_t calls_before;
+
+static void refuse(uint64_t nth, bool for_ever, bool of_records)
+{
+	uint64_t *from = of_records ? &records.fail_from : &fake_os.fail_from;
+	uint64_t *to = of_records ? &records.fail_to : &fake_os.fail_to;
+
+	records.requests = 0;
+	calls_before = fake_os.calls;
+	records.fail_to = fake_os.fail_to = 0;
+	*from = nth + (of_records ? 0 : calls_before);
+	*to = nth ? (for_ever ? UINT64_MAX : *from + 1) : 0;
+}
+
+static uint64_t requests(bool of_records)
+{
+	return of_records ? records.requests : fake_os.calls - calls_before;
+}
+
+/* The library starts when it is loaded, before main: that is refused, so that each run makes it. */
+static __attribute__((constructor(101))) void refuse_the_start_at_load(void)
+{
+	fake_os.map_limit = MAP_LIMIT;
+	refuse(1, true, false);
+}
+
+static void begin(void)
+{
+	must(!atomic_load(&vm_booted));
+	fake_os.slow = true;
+}
+
+static void check_tables(void)
+{
+	if (!atomic_load(&vm_booted))
+		return;
+	vm_bins_check();
+	vm_pageheap_check();
+	const struct mapping *mapping = vm_pool_enter();
+	const struct vma_model *maps = vm_pool_maps();
+	vm_mapping_check(mapping);
+	vm_vma_check(maps);
+	must(!mapping->held_count);
+	must(!maps->reserved);
+	must(maps->bytes == mapping->live_bytes + mapping->dirty.bytes + mapping->clean.bytes);
+	vm_pool_leave();
+}
+
+static size_t bytes_of_regions(void)
+{
+	size_t bytes = 0;
+	for (unsigned i = 0; i < REGIONS_MOST; i++) {
+		const struct region *region = &vm_regions[i];
+		const size_t pages = region->table_pages;
+		if (i < vm_region_count)
+			bytes += region->by_break ? region->bytes : region->limit_bytes;
+		bytes += 2 * align_up(pages, 64 * KIB) + align_up(pages * sizeof(void *), 64 * KIB);
+	}
+	return bytes;
+}
+
+/* Nobody else allocates in this process. */
+static struct footprint footprint(void)
+{
+	struct vm_stats stats;
+	must(vm_stats(&stats, sizeof stats) == sizeof stats);
+	must(stats.heap_mapped == stats.heap_free_clean);
+	must(!stats.heap_free_dirty && !stats.small_live && !stats.small_cached);
+	must(!stats.large_blocks && !stats.large_live && !stats.large_dirty && !stats.large_clean);
+	const size_t told = stats.meta_mapped + bytes_of_regions() + untold_most;
+	return (struct footprint){
+		.bytes = fake_maps.bytes,
+		.maps = fake_maps.count,
+		.records = records.in_use,
+		.strays = fake_maps.bytes - min_size(told, fake_maps.bytes),
+	};
+}
+
+static void spare(bool meanwhile)
+{
+	static uint64_t fail_to;
+
+	if (meanwhile)
+		fail_to = fake_os.fail_to;
+	fake_os.fail_to = meanwhile ? 0 : fail_to;
+}
+
+static void pass_time(void)
+{
+	fake_os_advance(1000000);
+}
+
+static size_t filled;
+
+static void fill_maps(void)
+{
+	untold_most = BALLAST + RECORDS;
+	if (fake_maps.count > MAP_LIMIT)
+		return;
+	filled = MAP_LIMIT + 1 - fake_maps.count;
+	fake_os_foreign_maps_add(filled);
+}
+
+static void empty_maps(void)
+{
+	fake_os_foreign_maps_remove(filled);
+	filled = 0;
+}
+
+static void use_heap_only(void)
+{
+	untold_most = BALLAST + TABLES_OF_4_GIB;
+	vm_options.mmap_threshold = GIB;
+}
+
+const struct world world = {
+	.malloc = vm_malloc,
+	.calloc = vm_calloc,
+	.realloc = vm_realloc,
+	.aligned_alloc = vm_aligned_alloc,
+	.free = vm_free,
+	.usable_size = vm_malloc_usable_size,
+	.trim = vm_malloc_trim,
+	.begin = begin,
+	.refuse = refuse,
+	.requests = requests,
+	.has_records = true,
+	.check_tables = check_tables,
+	.footprint = footprint,
+	.spare = spare,
+	.move_break = fake_os_foreign_move_break,
+	.pass_time = pass_time,
+	.is_writable = fake_os_is_writable,
+	.forked = fake_os_become_child,
+	.fill_maps = fill_maps,
+	.empty_maps = empty_maps,
+	.use_heap_only = use_heap_only,
+};
+
+int main(int argc, char **argv)
+{
+	return sweep_main(argc, argv, "fake_kernel", 2);
+}
