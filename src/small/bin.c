@@ -291,7 +291,7 @@ static bool purge_slabs(struct bin *bin)
 	bool purged = false;
 	struct run *slab;
 	lock_take(&bin->lock);
-	if (bin->current)
+	if (bin->current && bin->current->quiet != PURGED)
 		purged = purge_slab(bin, bin->current);
 	for (uintptr_t from = 0; (slab = partial_from(bin, from)); from = slab->start + 1)
 		purged |= slab->quiet != PURGED && purge_slab(bin, slab);

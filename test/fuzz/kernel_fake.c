@@ -81,8 +81,9 @@ static void lower_break(void)
 {
 	char *const at = fake_os_foreign_move_break(0);
 
-	if (raised_bytes && at == raised_to)
-		must(fake_os_foreign_move_break(-(ptrdiff_t)raised_bytes));
+	if (raised_bytes && at == raised_to &&
+	    !fake_os_foreign_move_break(-(ptrdiff_t)raised_bytes))
+		return; /* refused, like any other call of the kernel */
 	raised_bytes = 0;
 }
 
