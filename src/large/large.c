@@ -308,30 +308,29 @@ static void *move_pages(void *block, size_t bytes)
 	struct mapping *mapping = vm_pool_enter();
 	struct vma_model *maps = vm_pool_maps();
 	struct range *range = block_at(mapping, block);
-	if (range && !vm_pool_reserve_segments(2))
-		range = NULL;
-	bool may_move = false;
-	if (range) {
-		/* A whole map that moves is still one; any other becomes one more. */
-		may_move = vm_pool_may_map() || vm_vma_is_whole(maps, range->start, range->bytes);
+	/* A whole map that moves is still one; any other becomes one more. */
+	bool may_move = range && (vm_pool_may_map() ||
+				  vm_vma_is_whole(maps, range->start, range->bytes));
+	struct segment *gone = range ? vm_pool_take_out(range->start, range->bytes) : NULL;
+	if (gone) {
 		vm_mapping_hold_live(mapping, range);
-		vm_vma_unmapped(maps, range->start, range->bytes);
-		vm_vma_release(maps, 1);
 		vm_pool_begin();
 	}
 	vm_pool_leave();
-	if (!range)
+	if (!gone)
 		return NULL;
 
 	void *moved = vm_os_remap(block, range->bytes, bytes, may_move);
 
 	vm_pool_enter();
-	vm_vma_release(maps, 1);
 	if (moved) {
 		range->start = (uintptr_t)moved;
 		range->bytes = bytes;
+		vm_vma_drop(maps, gone);
+		vm_vma_mapped_apart(maps, range->start, range->bytes);
+	} else {
+		vm_vma_put_back(maps, gone);
 	}
-	vm_vma_mapped_apart(maps, range->start, range->bytes);
 	vm_mapping_add_live(mapping, range);
 	struct pool_batch excess;
 	vm_pool_batch_init(&excess);

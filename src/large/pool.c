@@ -100,6 +100,16 @@ bool vm_pool_reserve_segments(size_t segments)
 	return true;
 }
 
+struct segment *vm_pool_take_out(uintptr_t start, size_t bytes)
+{
+	enum { RECORDS = 2 };
+	if (!vm_pool_reserve_segments(RECORDS))
+		return NULL;
+	struct segment *out = vm_vma_take_out(&pool.maps, start, bytes);
+	vm_vma_release(&pool.maps, RECORDS);
+	return out;
+}
+
 bool vm_pool_may_map(void)
 {
 	return !atomic_load_explicit(&pool.tight, memory_order_relaxed);
@@ -241,22 +251,14 @@ struct outcome {
 	size_t refused; /* ranges whose addresses it did not take, or was not offered */
 };
 
-/*
- * Under the lock: whether a range is to be unmapped; then it leaves the model. The record is reserved
- * for the range to be put back if the kernel refuses, and the other for a split.
- */
-static bool let_go(const struct range *range)
+/* Under the lock: takes a range that is to be unmapped out of the model; NULL if it is to stay. */
+static struct segment *let_go(const struct range *range)
 {
-	bool splits = vm_vma_splits(&pool.maps, range->start, range->bytes);
-	if (splits && judge_budget()) {
+	if (vm_vma_splits(&pool.maps, range->start, range->bytes) && judge_budget()) {
 		pool.splits_avoided += range->has_memory; /* else it was one before */
-		return false;
+		return NULL;
 	}
-	if (!vm_pool_reserve_segments(1 + splits))
-		return false;
-	vm_vma_unmapped(&pool.maps, range->start, range->bytes);
-	vm_vma_release(&pool.maps, splits);
-	return true;
+	return vm_pool_take_out(range->start, range->bytes);
 }
 
 /*
@@ -265,7 +267,7 @@ static bool let_go(const struct range *range)
  */
 static enum range_state try_to_give_back(const struct range *range)
 {
-	if (range->goes && vm_os_unmap((void *)range->start, range->bytes))
+	if (range->gone && vm_os_unmap((void *)range->start, range->bytes))
 		return RANGE_HELD;
 	if (!range->has_memory || vm_os_purge((void *)range->start, range->bytes))
 		return RANGE_CLEAN;
@@ -279,11 +281,11 @@ static void settle(struct range *range, enum range_state fate, struct outcome *o
 		pool.purged_bytes += range->bytes;
 		outcome->bytes += range->bytes;
 	}
-	if (range->goes) {
-		if (fate != RANGE_HELD)
-			vm_vma_mapped_apart(&pool.maps, range->start, range->bytes);
-		pool.unmaps_refused += fate != RANGE_HELD;
-		vm_vma_release(&pool.maps, 1);
+	if (range->gone && fate == RANGE_HELD) {
+		vm_vma_drop(&pool.maps, range->gone);
+	} else if (range->gone) {
+		vm_vma_put_back(&pool.maps, range->gone);
+		pool.unmaps_refused++;
 	}
 	if (fate == RANGE_HELD)
 		vm_mapping_put_record(&pool.mapping, range);
@@ -305,7 +307,7 @@ static struct outcome leave_and_give_back(struct pool_batch *batch)
 	}
 	for (struct list *link = batch->ranges.next; link != &batch->ranges; link = link->next) {
 		struct range *range = CONTAINER_OF(link, struct range, by_age);
-		range->goes = let_go(range);
+		range->gone = let_go(range);
 	}
 	vm_pool_begin();
 	vm_pool_leave();

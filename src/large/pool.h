@@ -83,6 +83,9 @@ struct vma_model *vm_pool_maps(void);
 /* Under the lock: reserves records of segments in the model. False where memory is out. */
 bool vm_pool_reserve_segments(size_t segments);
 
+/* Under the lock: vm_vma_take_out with the records for it; NULL where memory is out. */
+struct segment *vm_pool_take_out(uintptr_t start, size_t bytes);
+
 /* Whether a new map is within the budget. No lock. */
 bool vm_pool_may_map(void);
 

@@ -16,6 +16,8 @@
 /* large/mapping.h has what the states mean; the sets here do not look at them. */
 enum range_state { RANGE_HELD, RANGE_LIVE, RANGE_DIRTY, RANGE_CLEAN };
 
+struct segment;
+
 struct range {
 	struct tree_node by_address;
 	struct tree_node by_size;
@@ -25,8 +27,8 @@ struct range {
 	uint64_t freed_ms; /* DIRTY: when its longest freed part was freed */
 	enum range_state state;
 	bool has_memory;   /* HELD: it was DIRTY */
-	bool goes;         /* HELD: to be unmapped, and no longer in the model of maps */
 	_Atomic bool parked; /* LIVE: freed, but not in the table yet (pool.h) */
+	struct segment *gone; /* HELD: to be unmapped; what it was in the model of maps (vma.h) */
 };
 
 /* A set by address. Empty when zeroed. */

@@ -68,13 +68,6 @@ static void insert(struct vma_model *model, uintptr_t start, uintptr_t end, uint
 	model->count++;
 }
 
-static void erase(struct vma_model *model, struct segment *segment)
-{
-	tree_remove(&model->root, &segment->node, lies_below);
-	model->count--;
-	vm_vma_feed(model, segment);
-}
-
 void vm_vma_mapped(struct vma_model *model, uintptr_t start, size_t bytes)
 {
 	uintptr_t end = start + bytes;
@@ -99,30 +92,53 @@ void vm_vma_mapped_apart(struct vma_model *model, uintptr_t start, size_t bytes)
 	insert(model, start, start + bytes, APART);
 }
 
-/* Takes [start, end), all of it in one segment. */
-static void cut_out(struct vma_model *model, struct segment *segment, uintptr_t start, uintptr_t end)
+/* Makes two of the segment that goes across `address`, if one does. */
+static void cut(struct vma_model *model, uintptr_t address)
 {
-	uintptr_t segment_end = segment->end;
-	if (segment->start == start && segment_end == end) {
-		erase(model, segment);
-	} else if (segment->start == start) {
-		segment->start = end;
-	} else {
-		segment->end = start;
-		if (end < segment_end)
-			insert(model, end, segment_end, segment->family);
+	struct segment *low = below(model, address);
+	if (!low || low->end <= address)
+		return;
+	uintptr_t end = low->end;
+	low->end = address;
+	insert(model, address, end, low->family);
+}
+
+struct segment *vm_vma_take_out(struct vma_model *model, uintptr_t start, size_t bytes)
+{
+	struct segment *out = NULL;
+	uintptr_t end = start + bytes;
+	cut(model, start);
+	cut(model, end);
+	while (start < end) {
+		struct segment *segment = holding(model, start);
+		start = segment->end;
+		tree_remove(&model->root, &segment->node, lies_below);
+		model->count--;
+		model->bytes -= segment->end - segment->start;
+		segment->node.left = out ? &out->node : NULL;
+		out = segment;
+	}
+	return out;
+}
+
+void vm_vma_put_back(struct vma_model *model, struct segment *segments)
+{
+	while (segments) {
+		struct segment *segment = segments;
+		segments = segment_of(segment->node.left);
+		segment->family = APART;
+		tree_insert(&model->root, &segment->node, lies_below);
+		model->count++;
+		model->bytes += segment->end - segment->start;
 	}
 }
 
-void vm_vma_unmapped(struct vma_model *model, uintptr_t start, size_t bytes)
+void vm_vma_drop(struct vma_model *model, struct segment *segments)
 {
-	uintptr_t end = start + bytes;
-	model->bytes -= bytes;
-	while (start < end) {
-		struct segment *segment = holding(model, start);
-		uintptr_t part_end = min_size(segment->end, end);
-		cut_out(model, segment, start, part_end);
-		start = part_end;
+	while (segments) {
+		struct segment *segment = segments;
+		segments = segment_of(segment->node.left);
+		vm_vma_feed(model, segment);
 	}
 }
 

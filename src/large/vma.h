@@ -52,12 +52,18 @@ void vm_vma_release(struct vma_model *model, size_t segments);
 /* A new map. Takes up to 1 record. */
 void vm_vma_mapped(struct vma_model *model, uintptr_t start, size_t bytes);
 
-/* A map that merges with nothing for all that is known: one that mremap made, or one that is put back
- * because the kernel did not take it. Takes 1 record. */
+/* A map that merges with nothing for all that is known, because mremap made it. Takes 1 record. */
 void vm_vma_mapped_apart(struct vma_model *model, uintptr_t start, size_t bytes);
 
-/* All of the range is ours, and goes. Takes a record where vm_vma_splits. */
-void vm_vma_unmapped(struct vma_model *model, uintptr_t start, size_t bytes);
+/* All of the range is ours, and leaves the model: what it consisted of is the caller's, as a chain by
+ * node.left, until it is put back or dropped. Takes up to 2 records. */
+struct segment *vm_vma_take_out(struct vma_model *model, uintptr_t start, size_t bytes);
+
+/* The kernel did not take it: as many maps as before, which merge with nothing for all that is known. */
+void vm_vma_put_back(struct vma_model *model, struct segment *segments);
+
+/* It is gone; there is at least one more spare record. */
+void vm_vma_drop(struct vma_model *model, struct segment *segments);
 
 /* Whether the count would rise if the range went. */
 bool vm_vma_splits(const struct vma_model *model, uintptr_t start, size_t bytes);

@@ -84,10 +84,18 @@ static void enter(struct piece *piece, void *address, size_t bytes, bool apart)
 		vm_vma_mapped(&model, piece->start, bytes);
 }
 
-static void leave(uintptr_t start, size_t bytes)
+static struct segment *take_out(uintptr_t start, size_t bytes)
+{
+	pay(2);
+	struct segment *out = vm_vma_take_out(&model, start, bytes);
+	vm_vma_release(&model, 2);
+	return out;
+}
+
+static struct segment *leave(uintptr_t start, size_t bytes)
 {
 	mark(start, bytes, false);
-	vm_vma_unmapped(&model, start, bytes);
+	return take_out(start, bytes);
 }
 
 static size_t some_pages(struct rng *rng)
@@ -107,13 +115,13 @@ static void unmap_part(struct rng *rng, struct piece *piece, struct piece *other
 	size_t bytes = (to - from) * PAGE;
 	bool splits = vm_vma_splits(&model, start, bytes);
 	size_t count = model.count;
-	pay(2);
-	leave(start, bytes);
+	struct segment *out = leave(start, bytes);
 	must(splits ? model.count == count + 1 : model.count <= count);
 	if (!vm_os_unmap((void *)start, bytes)) {
-		vm_vma_mapped_apart(&model, start, bytes);
+		vm_vma_put_back(&model, out);
 		mark(start, bytes, true);
 	} else {
+		vm_vma_drop(&model, out);
 		if (to < pages && from)
 			*other = (struct piece){start + bytes, (pages - to) * PAGE};
 		if (from)
@@ -121,17 +129,20 @@ static void unmap_part(struct rng *rng, struct piece *piece, struct piece *other
 		else
 			*piece = (struct piece){start + bytes, (pages - to) * PAGE};
 	}
-	vm_vma_release(&model, 2);
 }
 
 static void move(struct rng *rng, struct piece *piece)
 {
 	size_t bytes = piece->bytes + some_pages(rng);
-	pay(2);
-	leave(piece->start, piece->bytes);
+	struct segment *out = leave(piece->start, piece->bytes);
 	void *moved = vm_os_remap((void *)piece->start, piece->bytes, bytes, rng_below(rng, 2));
-	enter(piece, moved ? moved : (void *)piece->start, moved ? bytes : piece->bytes, true);
-	vm_vma_release(&model, 2);
+	if (moved) {
+		vm_vma_drop(&model, out);
+		enter(piece, moved, bytes, true);
+	} else {
+		vm_vma_put_back(&model, out);
+		mark(piece->start, piece->bytes, true);
+	}
 }
 
 static void step_of_ours(struct rng *rng)
@@ -179,10 +190,8 @@ static void end_storm(void)
 		if (others[i].bytes)
 			must(fake_os_foreign_unmap((void *)others[i].start, others[i].bytes));
 		if (ours[i].bytes) {
-			pay(1);
-			leave(ours[i].start, ours[i].bytes);
+			vm_vma_drop(&model, leave(ours[i].start, ours[i].bytes));
 			must(vm_os_unmap((void *)ours[i].start, ours[i].bytes));
-			vm_vma_release(&model, 1);
 		}
 		ours[i].bytes = others[i].bytes = 0;
 	}
@@ -369,9 +378,7 @@ static void maps(size_t page, size_t pages)
 
 static void unmaps(size_t page, size_t pages)
 {
-	pay(1);
-	vm_vma_unmapped(&model, page * PAGE, pages * PAGE);
-	vm_vma_release(&model, 1);
+	vm_vma_drop(&model, take_out(page * PAGE, pages * PAGE));
 }
 
 START_TEST(maps_below_each_other_are_one)
@@ -424,6 +431,24 @@ START_TEST(what_goes_may_be_of_several_maps)
 	ck_assert_uint_eq(model.count, 2);
 	unmaps(1, 3);
 	unmaps(6, 3);
+	ck_assert_uint_eq(model.count, 0);
+}
+END_TEST
+
+START_TEST(what_the_kernel_did_not_take_is_as_many_maps_as_before)
+{
+	maps(1, 2);
+	maps(5, 4);
+	maps(3, 2);
+	vm_vma_put_back(&model, take_out(PAGE, 8 * PAGE));
+	ck_assert_uint_eq(model.count, 2);
+	ck_assert_uint_eq(model.bytes, 8 * PAGE);
+	vm_vma_put_back(&model, take_out(4 * PAGE, 2 * PAGE));
+	ck_assert_uint_eq(model.count, 4);
+	vm_vma_put_back(&model, take_out(2 * PAGE, PAGE));
+	ck_assert_uint_eq(model.count, 6);
+	vm_vma_check(&model);
+	unmaps(1, 8);
 	ck_assert_uint_eq(model.count, 0);
 }
 END_TEST
@@ -569,6 +594,7 @@ int main(void)
 		maps_apart_are_two_and_stay_two,
 		a_middle_that_goes_leaves_two_an_edge_or_all_no_more,
 		what_goes_may_be_of_several_maps,
+		what_the_kernel_did_not_take_is_as_many_maps_as_before,
 		what_moved_or_is_inherited_merges_with_nothing_new,
 		a_map_above_what_moved_is_not_said_to_be_one_with_that_above,
 		records_that_are_reserved_are_not_reserved_again,
