@@ -89,6 +89,10 @@ endif
 test_integration_cxx_SOURCES = test/integration/cxx.cpp
 test_integration_thread_local_SOURCES = test/integration/thread_local.cpp
 
+# With the core and the real kernel, to look inside; malloc is the C library's.
+core_tests = \
+	test/integration/vma_model
+
 # With the library in another way: opened, or one of the archives.
 linked_tests = \
 	test/integration/dlopen \
@@ -129,7 +133,7 @@ check_scripts = \
 	scripts/check-symbols
 
 # What also runs in the build by another compiler.
-quick_tests = $(unit_tests) $(fault_tests) $(preloaded_tests) $(linked_tests) $(fuzz_tests) \
+quick_tests = $(unit_tests) $(fault_tests) $(preloaded_tests) $(core_tests) $(linked_tests) $(fuzz_tests) \
 	scripts/check-hotpath scripts/check-symbols
 
 # What means something under qemu-user, where memory, limits and signals are the emulator's.
@@ -155,12 +159,12 @@ check_PROGRAMS += test/hotpath/trace
 check_DATA = libvmalloc.la libvmalloc_prefixed.a
 
 if HAVE_CHECK
-check_PROGRAMS += $(unit_tests) $(fault_tests) $(preloaded_tests) $(linked_tests) $(fuzz_tests)
-TESTS += $(unit_tests) $(fault_tests) $(preloaded_tests) $(linked_tests) $(fuzz_tests)
+check_PROGRAMS += $(unit_tests) $(fault_tests) $(preloaded_tests) $(core_tests) $(linked_tests) $(fuzz_tests)
+TESTS += $(unit_tests) $(fault_tests) $(preloaded_tests) $(core_tests) $(linked_tests) $(fuzz_tests)
 EXTRA_PROGRAMS += $(map_storms) $(fuzz_targets)
 check_LIBRARIES += libtest.a
-EXTRA_LTLIBRARIES = libvm_unit.la
-CLEANFILES += libvm_unit.la
+EXTRA_LTLIBRARIES = libvm_unit.la libvm_real.la
+CLEANFILES += $(EXTRA_LTLIBRARIES)
 endif
 
 # What tests share.
@@ -207,13 +211,18 @@ test_fuzz_libfuzzer_fake_SOURCES = $(fuzz_sources) test/fuzz/libfuzzer.c test/fu
 test_fuzz_libfuzzer_prefixed_SOURCES = $(fuzz_sources) test/fuzz/libfuzzer.c test/fuzz/heap_vm.c \
 	test/fuzz/kernel_real.c
 
+libvm_real_la_SOURCES =
+libvm_real_la_LIBADD = libvm_core.la libvm_os.la libvm_standalone.la
+
 # One rule for all programs of a kind (variables of the target, a feature of GNU make).
 LDADD =
 TEST_CPPFLAGS = -I$(top_srcdir)/test/lib $(CHECK_CFLAGS)
-$(unit_tests) $(fault_tests) $(preloaded_tests) $(linked_tests) $(map_storms): CPPFLAGS += $(TEST_CPPFLAGS)
+$(unit_tests) $(fault_tests) $(preloaded_tests) $(core_tests) $(linked_tests) $(map_storms): CPPFLAGS += $(TEST_CPPFLAGS)
 $(fuzz_tests) $(fuzz_targets): CPPFLAGS += $(TEST_CPPFLAGS)
 $(unit_tests): LDADD = libtest.a libvm_unit.la libtest.a $(CHECK_LIBS)
 $(unit_tests): libtest.a libvm_unit.la
+$(core_tests): LDADD = libtest.a libvm_real.la libtest.a $(CHECK_LIBS)
+$(core_tests): libtest.a libvm_real.la
 $(preloaded_tests) $(linked_tests) $(map_storms): LDADD = libtest.a $(CHECK_LIBS) -ldl
 $(preloaded_tests) $(linked_tests) $(map_storms): libtest.a
 

@@ -57,6 +57,36 @@ unsigned maps_count(void)
 	return lines - uncounted;
 }
 
+/* A line is "START-END ..."; what follows the addresses is passed over. */
+void maps_visit(void (*visit)(uintptr_t start, uintptr_t end, void *arg), void *arg)
+{
+	enum { FIRST, SECOND, REST } part = FIRST;
+	uintptr_t number = 0, start = 0;
+	char text[65536];
+	ssize_t n;
+	const int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+
+	must(fd >= 0);
+	while ((n = read(fd, text, sizeof text)) > 0)
+		for (ssize_t i = 0; i < n; i++) {
+			const char c = text[i];
+			if (c == '\n') {
+				part = FIRST;
+				number = 0;
+			} else if (part == FIRST && c == '-') {
+				part = SECOND;
+				start = number;
+				number = 0;
+			} else if (part == SECOND && c == ' ') {
+				part = REST;
+				visit(start, number, arg);
+			} else if (part != REST) {
+				number = number << 4 | (uintptr_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+			}
+		}
+	close(fd);
+}
+
 static bool add_single(void)
 {
 	if (singles == SINGLES_MAX)

@@ -3,11 +3,16 @@
 #ifndef TEST_MAPS_H
 #define TEST_MAPS_H
 
+#include <stdint.h>
+
 /* vm.max_map_count; read once. */
 unsigned maps_limit(void);
 
 /* The kernel's count: the lines of /proc/self/maps less that of [vsyscall]. mmap fails above the limit. */
 unsigned maps_count(void);
+
+/* Calls visit for each mapping in order of address, as far as /proc/self/maps tells; [vsyscall] too. */
+void maps_visit(void (*visit)(uintptr_t start, uintptr_t end, void *arg), void *arg);
 
 /*
  * Raises the count to `target` with unaccessible and read-only pages, two mappings a call (40 ms for
