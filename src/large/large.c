@@ -181,7 +181,7 @@ static void *map_new(size_t bytes, size_t alignment)
 				  ? map(&pieces, bytes)
 				  : map_aligned(bytes, alignment, &pieces, &unwanted);
 
-	struct mapping *mapping = vm_pool_enter();
+	struct mapping *mapping = vm_pool_return();
 	enter_maps(&pieces);
 	if (start)
 		vm_mapping_add_live(mapping, piece(&pieces, start, bytes));
@@ -322,7 +322,7 @@ static void *move_pages(void *block, size_t bytes)
 
 	void *moved = vm_os_remap(block, range->bytes, bytes, may_move);
 
-	vm_pool_enter();
+	vm_pool_return();
 	if (moved) {
 		range->start = (uintptr_t)moved;
 		range->bytes = bytes;

@@ -14,6 +14,7 @@
 struct parking_place vm_parking[PARKING_PLACES];
 
 static struct {
+	struct lock gate; /* held by a fork from before it waits until it is over */
 	struct lock lock;
 	struct mapping mapping;
 	struct vma_model maps;
@@ -24,7 +25,7 @@ static struct {
 	_Atomic uint64_t unpark_ms; /* when what is parked is freed in the table */
 	_Atomic uint64_t read_ms;  /* when the count of maps is to be read; read without the lock */
 	_Atomic uint32_t underway; /* operations outside the lock; written under it */
-	uint32_t forks_waiting;
+	bool fork_waits;           /* for `underway` to become 0, or has it so */
 	size_t footprint_most;     /* live and DIRTY, the highest without what did not count then */
 	uint64_t purges;
 	uint64_t purged_bytes;
@@ -32,15 +33,28 @@ static struct {
 	uint64_t unmaps_refused;   /* by the kernel */
 	size_t unchecked;          /* debug: visits since the last vm_mapping_check */
 } pool = {
+	.gate = LOCK_INIT(RANK_GATE),
 	.lock = LOCK_INIT(RANK_LARGE),
 	.mapping = {.aging = {&pool.mapping.aging, &pool.mapping.aging}},
 	.due_ms = UINT64_MAX,
 	.read_ms = UINT64_MAX,
 };
 
+struct mapping *vm_pool_return(void)
+{
+	lock_take(&pool.lock);
+	return &pool.mapping;
+}
+
 struct mapping *vm_pool_enter(void)
 {
 	lock_take(&pool.lock);
+	while (UNLIKELY(pool.fork_waits)) {
+		lock_release(&pool.lock);
+		lock_take(&pool.gate);
+		lock_release(&pool.gate);
+		lock_take(&pool.lock);
+	}
 	return &pool.mapping;
 }
 
@@ -154,7 +168,7 @@ void vm_pool_begin(void)
 void vm_pool_end(void)
 {
 	atomic_fetch_sub_explicit(&pool.underway, 1, memory_order_relaxed);
-	if (UNLIKELY(pool.forks_waiting))
+	if (UNLIKELY(pool.fork_waits))
 		vm_os_wake_one(&pool.underway);
 }
 
@@ -315,7 +329,7 @@ static struct outcome leave_and_give_back(struct pool_batch *batch)
 	for (struct list *link = batch->ranges.next; link != &batch->ranges; link = link->next)
 		fate[at++] = try_to_give_back(CONTAINER_OF(link, struct range, by_age));
 
-	vm_pool_enter();
+	vm_pool_return();
 	uint64_t unmaps_refused = pool.unmaps_refused;
 	for (at = 0; !list_empty(&batch->ranges); at++) {
 		struct range *range = CONTAINER_OF(batch->ranges.next, struct range, by_age);
@@ -433,14 +447,14 @@ void vm_pool_stats(struct vm_stats *stats)
 
 void vm_pool_lock_for_fork(void)
 {
+	vm_lock_take_for_fork(&pool.gate);
 	vm_lock_take_for_fork(&pool.lock);
+	pool.fork_waits = true;
 	uint32_t underway;
 	while ((underway = atomic_load_explicit(&pool.underway, memory_order_relaxed)) != 0) {
-		pool.forks_waiting++;
 		vm_lock_release_after_fork(&pool.lock);
 		vm_os_wait(&pool.underway, underway);
 		vm_lock_take_for_fork(&pool.lock);
-		pool.forks_waiting--;
 	}
 }
 
@@ -448,5 +462,7 @@ void vm_pool_unlock_after_fork(bool child)
 {
 	if (child)
 		vm_vma_forked(&pool.maps);
+	pool.fork_waits = false;
 	vm_lock_release_after_fork(&pool.lock);
+	vm_lock_release_after_fork(&pool.gate);
 }

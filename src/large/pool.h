@@ -19,9 +19,13 @@
 
 #include <vmalloc.h>
 
-/* Takes RANK_LARGE; the table is the caller's until vm_pool_leave. */
+/* Takes RANK_LARGE; the table is the caller's until vm_pool_leave. Waits for a fork that waits. */
 struct mapping *vm_pool_enter(void);
 void vm_pool_leave(void);
+
+/* vm_pool_enter after vm_pool_begin: who has a call on the way does not wait for the fork that waits
+ * for it. */
+struct mapping *vm_pool_return(void);
 
 /*
  * Parked ranges: blocks that were freed last, still LIVE in the table, so that the next block of the

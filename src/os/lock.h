@@ -23,6 +23,7 @@ enum lock_rank {
 	RANK_THREADS,  /* the list of thread caches (thread/thread.c) */
 	RANK_TRANSFER, /* a class's transfer cache (small/transfer.c) */
 	RANK_BIN,      /* a class's slabs in one shard (small/bin.c) */
+	RANK_GATE,     /* held by a fork, for who would begin with the mapping table (large/pool.c) */
 	RANK_LARGE,    /* the mapping table (large/mapping.c) */
 	RANK_PAGEHEAP, /* free runs, regions and the break (small/pageheap.c) */
 	RANK_META,     /* our own records (meta/meta.c) */

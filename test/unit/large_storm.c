@@ -8,12 +8,17 @@
 #include "suite.h"
 
 #include "large/large.h"
+#include "large/pool.h"
 #include "meta/meta.h"
 #include "os/conf.h"
 #include "os/os.h"
 
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { SLOTS_MOST = 4000 };
 
@@ -526,6 +531,71 @@ START_TEST(fork_waits_until_no_call_is_on_the_way)
 }
 END_TEST
 
+static _Atomic pid_t stepper_id;
+static _Atomic uint64_t steps_made;
+static atomic_bool stop;
+
+static void *step_until_stopped(void *argument)
+{
+	stepper_id = gettid();
+	for (; !stop; steps_made++)
+		step(argument);
+	return NULL;
+}
+
+static void *fork_once(void *over)
+{
+	vm_large_lock_for_fork();
+	vm_large_unlock_after_fork(false);
+	*(atomic_bool *)over = true;
+	return NULL;
+}
+
+/* Waiting to run is not sleeping: the fourth field of its stat tells. */
+static bool sleeps(pid_t thread)
+{
+	char path[64], state = 'R';
+	snprintf(path, sizeof path, "/proc/self/task/%d/stat", (int)thread);
+	FILE *file = fopen(path, "re");
+	must(file && fscanf(file, "%*d (%*[^)]) %c", &state) == 1);
+	fclose(file);
+	return state == 'S';
+}
+
+/* While a call of ours is on the way a fork waits, and with it whoever would begin another. */
+START_TEST(no_call_begins_while_a_fork_waits)
+{
+	enum { SECONDS = 20, STEP_US = 10000, STEPS_ASLEEP = 10 };
+	setup();
+	pthread_t stepper, forker;
+	atomic_bool over = false;
+	of_thread[0] = (struct storm){.rng = rng_make(rng_process_seed()), .slots = 60,
+				      .bytes_most = 64 * PAGE_BYTES};
+	vm_pool_enter();
+	vm_pool_begin();
+	vm_pool_leave();
+	must(!pthread_create(&stepper, NULL, step_until_stopped, &of_thread[0]));
+	must(!pthread_create(&forker, NULL, fork_once, &over));
+	for (int time = 0, asleep = 0; asleep < STEPS_ASLEEP; time++) {
+		must(time < SECONDS * 1000000 / STEP_US);
+		usleep(STEP_US);
+		asleep = stepper_id && sleeps(stepper_id) ? asleep + 1 : 0;
+	}
+	must(!over);
+	vm_pool_return();
+	vm_pool_end();
+	vm_pool_leave();
+	pthread_join(forker, NULL);
+	uint64_t steps = steps_made;
+	while (steps_made == steps)
+		sched_yield();
+	stop = true;
+	pthread_join(stepper, NULL);
+	release_all(&of_thread[0]);
+	check_nothing_is_left();
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = {
@@ -545,6 +615,7 @@ int main(void)
 		all_calls_may_be_refused_from_any_one_on,
 		storm_of_threads,
 		fork_waits_until_no_call_is_on_the_way,
+		no_call_begins_while_a_fork_waits,
 		NULL,
 	};
 	return suite_run("large_storm", tests, 120);
