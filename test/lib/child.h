@@ -28,7 +28,10 @@ void child_exec_self(struct child *child, const char *argument, void (*fn)(void 
 bool child_exited(const struct child *child, int code);
 bool child_signalled(const struct child *child, int signal);
 
-/* Forks and runs fn(arg); the child gets 20 s before SIGALRM. Returns the exit status, or -signal. */
+/* What child_status gives a child before SIGALRM: 20 s where nobody sets it. */
+extern unsigned child_seconds;
+
+/* Forks and runs fn(arg) within child_seconds. Returns the exit status, or -signal. */
 int child_status(void (*fn)(void *), void *arg);
 
 /* waitpid until the child is gone; exit status, or -signal. */

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE 1
 #include "storm.h"
 
+#include "child.h"
 #include "must.h"
 #include "opaque.h"
 #include "pattern.h"
@@ -48,6 +49,7 @@ int storm_main(int argc, char **argv, const char *name, const TTest *const tests
 		else
 			setenv("VM_TEST_SEED", argv[i], 1);
 	}
+	child_seconds = storm_full ? 200 : child_seconds;
 	const double end = now() + seconds;
 	do
 		failed = suite_run(name, tests, storm_full ? 300 : 120);
