@@ -69,6 +69,7 @@ preloaded_tests = \
 	test/stress/map_pressure_fork \
 	test/stress/map_pressure_holes \
 	test/stress/map_pressure_rlimit \
+	test/stress/process_storm \
 	$(cxx_tests)
 
 # The storms on vm.max_map_count; `make soak-maps` runs them for SOAK_SECONDS each, whole contents checked.
