@@ -78,7 +78,7 @@ size_t vm_os_map_limit(void)
 	return limit;
 }
 
-/* A page without access that vm_os_find_cause maps over. */
+/* A page that is there, for vm_os_out_of_maps to ask for. */
 static void *probe_page;
 
 static void *map(size_t bytes, int protection, int flags)
@@ -160,12 +160,19 @@ static bool try_map(size_t bytes, int protection, int flags)
 	return address;
 }
 
-/* A map over one that is there needs no more address space, but is refused for the count. */
+/* Linux looks at the count of maps before it looks whether the place is taken, and at limits of
+ * memory after that. Before 4.17 it does not know the flag and maps somewhere. */
 bool vm_os_out_of_maps(void)
 {
-	return probe_page && mmap(probe_page, vm_os.page_bytes, PROT_NONE,
-				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
-				  0) == MAP_FAILED;
+	if (!probe_page)
+		return false;
+	void *elsewhere = mmap(probe_page, vm_os.page_bytes, PROT_NONE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE,
+			       -1, 0);
+	if (elsewhere == MAP_FAILED)
+		return errno == ENOMEM;
+	munmap(elsewhere, vm_os.page_bytes);
+	return false;
 }
 
 enum vm_cause vm_os_find_cause(size_t bytes, size_t *limit)

@@ -10,11 +10,13 @@
 #include "proc.h"
 #include "suite.h"
 
+#include <dlfcn.h>
 #include <malloc.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <vmalloc.h>
 
 static struct blocks blocks;
 static struct child child;
@@ -142,6 +144,25 @@ START_TEST(a_raised_limit_is_used)
 }
 END_TEST
 
+typedef bool last_failure(struct vm_failure *);
+
+/* Nothing of it is the fault of vm.max_map_count, although every map is refused. */
+START_TEST(a_limit_lowered_below_what_there_is_is_told_as_the_cause)
+{
+	last_failure *last = (last_failure *)dlsym(RTLD_DEFAULT, "vm_last_failure");
+	struct vm_failure failure;
+
+	if (!suite_tests_the_library())
+		return;
+	const size_t bytes = proc_status_bytes("VmSize:") / 2;
+	limit(RLIMIT_AS, bytes);
+	ck_assert_ptr_null(opaque(malloc(300 * MIB)));
+	ck_assert(last(&failure));
+	ck_assert_int_eq(failure.cause, VM_CAUSE_ADDRESS_LIMIT);
+	ck_assert_uint_eq(failure.limit, bytes);
+}
+END_TEST
+
 static int work_under_limit(void)
 {
 	blocks_init(&blocks, 200, 50000, 1);
@@ -196,6 +217,7 @@ int main(int argc, char **argv)
 		nearly_all_of_the_limit_is_to_be_had,
 		free_and_realloc_to_smaller_work_at_the_limit,
 		a_raised_limit_is_used,
+		a_limit_lowered_below_what_there_is_is_told_as_the_cause,
 		a_program_starts_and_works_under_ulimit_v_200000,
 		a_program_starts_and_works_under_a_small_data_limit,
 		NULL,
