@@ -62,6 +62,7 @@ preloaded_tests = \
 	test/death/double_free \
 	test/death/foreign_free \
 	test/death/interior_free \
+	test/stress/break_storm \
 	test/stress/churn \
 	test/stress/cross_thread \
 	test/stress/fork_storm \
@@ -184,6 +185,7 @@ libtest_a_SOURCES = \
 	test/lib/pattern.c test/lib/pattern.h \
 	test/lib/preload.c \
 	test/lib/proc.c test/lib/proc.h \
+	test/lib/refuse.c test/lib/refuse.h \
 	test/lib/rng.c test/lib/rng.h \
 	test/lib/storm.c test/lib/storm.h \
 	test/lib/stress.c test/lib/stress.h \
