@@ -67,15 +67,18 @@ static bool commit_records(uintptr_t end)
 	return true;
 }
 
-/* As large as the kernel grants. */
+/* A share of what the kernel grants: in a limited address space the heap needs the rest. */
 static void reserve_records(void)
 {
-	size_t bytes = align_up(vm_os.memory_bytes / RECORDS_SHARE, RECORDS_STEP);
+	size_t bytes = align_up(vm_os.memory_bytes, RECORDS_STEP);
 	void *range = NULL;
 	while (bytes >= RECORDS_LEAST && !(range = vm_os_reserve(bytes)))
 		bytes = align_down(bytes / 2, RECORDS_STEP);
 	if (!range)
 		return;
+	size_t kept = max_size(align_up(bytes / RECORDS_SHARE, RECORDS_STEP), RECORDS_LEAST);
+	if (kept < bytes && vm_os_unmap((char *)range + kept, bytes - kept))
+		bytes = kept;
 	lifeboat.records = (uintptr_t)range;
 	lifeboat.records_committed = lifeboat.records;
 	lifeboat.records_end = lifeboat.records + bytes;

@@ -137,6 +137,17 @@ START_TEST(a_refused_reserve_is_tried_smaller)
 }
 END_TEST
 
+START_TEST(records_leave_nearly_all_of_a_limited_address_space_to_the_heap)
+{
+	setup();
+	fill_up();
+	fake_os.address_limit = fake_maps.bytes + 512 * MIB;
+	ck_assert(vm_lifeboat_launch());
+	ck_assert_ptr_nonnull(vm_lifeboat_records(4 * MIB));
+	ck_assert_ptr_nonnull(vm_os_reserve(480 * MIB));
+}
+END_TEST
+
 START_TEST(no_room_for_any_reserve_gives_no_records)
 {
 	setup();
@@ -278,6 +289,7 @@ int main(void)
 		records_run_out_with_an_answer,
 		a_refused_commit_gives_no_records_and_passes,
 		a_refused_reserve_is_tried_smaller,
+		records_leave_nearly_all_of_a_limited_address_space_to_the_heap,
 		no_room_for_any_reserve_gives_no_records,
 		the_ballast_is_taken_again_when_the_count_has_fallen,
 		looks_at_the_count_become_rarer_while_there_is_no_room,
