@@ -82,6 +82,9 @@ map_storms = \
 	test/stress/map_pressure_rlimit
 SOAK_SECONDS = 120
 
+# `./dev soak` runs the first of them for hours, and beside it the others and the storms in turn.
+soak_programs = test/stress/soak
+
 # The same, in C++.
 if HAVE_CXX
 cxx_tests = \
@@ -163,7 +166,7 @@ check_DATA = libvmalloc.la libvmalloc_prefixed.a
 if HAVE_CHECK
 check_PROGRAMS += $(unit_tests) $(fault_tests) $(preloaded_tests) $(core_tests) $(linked_tests) $(fuzz_tests)
 TESTS += $(unit_tests) $(fault_tests) $(preloaded_tests) $(core_tests) $(linked_tests) $(fuzz_tests)
-EXTRA_PROGRAMS += $(map_storms) $(fuzz_targets)
+EXTRA_PROGRAMS += $(map_storms) $(soak_programs) $(fuzz_targets)
 check_LIBRARIES += libtest.a
 EXTRA_LTLIBRARIES = libvm_unit.la libvm_real.la
 CLEANFILES += $(EXTRA_LTLIBRARIES)
@@ -220,14 +223,15 @@ libvm_real_la_LIBADD = libvm_core.la libvm_os.la libvm_standalone.la
 # One rule for all programs of a kind (variables of the target, a feature of GNU make).
 LDADD =
 TEST_CPPFLAGS = -I$(top_srcdir)/test/lib $(CHECK_CFLAGS)
-$(unit_tests) $(fault_tests) $(preloaded_tests) $(core_tests) $(linked_tests) $(map_storms): CPPFLAGS += $(TEST_CPPFLAGS)
+$(unit_tests) $(fault_tests) $(preloaded_tests) $(core_tests) $(linked_tests) $(map_storms) $(soak_programs): \
+	CPPFLAGS += $(TEST_CPPFLAGS)
 $(fuzz_tests) $(fuzz_targets): CPPFLAGS += $(TEST_CPPFLAGS)
 $(unit_tests): LDADD = libtest.a libvm_unit.la libtest.a $(CHECK_LIBS)
 $(unit_tests): libtest.a libvm_unit.la
 $(core_tests): LDADD = libtest.a libvm_real.la libtest.a $(CHECK_LIBS)
 $(core_tests): libtest.a libvm_real.la
-$(preloaded_tests) $(linked_tests) $(map_storms): LDADD = libtest.a $(CHECK_LIBS) -ldl
-$(preloaded_tests) $(linked_tests) $(map_storms): libtest.a
+$(preloaded_tests) $(linked_tests) $(map_storms) $(soak_programs): LDADD = libtest.a $(CHECK_LIBS) -ldl
+$(preloaded_tests) $(linked_tests) $(map_storms) $(soak_programs): libtest.a
 
 fault_sweep = test/fault/sweep.c test/fault/sweep.h
 test_fault_fake_kernel_SOURCES = test/fault/fake_kernel.c $(fault_sweep)
@@ -255,7 +259,10 @@ soak-maps: libvmalloc.la $(map_storms)
 		VMALLOC_SO='$(abs_top_builddir)/.libs/libvmalloc.so' ./$$storm --full --seconds $(SOAK_SECONDS) || \
 			exit 1; \
 	done
-.PHONY: soak-maps
+# What scripts/soak runs.
+soak-programs: libvmalloc.la $(soak_programs) $(map_storms) test/stress/process_storm \
+	test/stress/break_storm test/stress/churn test/stress/cross_thread test/stress/fork_storm
+.PHONY: soak-maps soak-programs
 
 check-models:
 	CC='$(CC)' srcdir='$(srcdir)' $(top_srcdir)/scripts/check-models
@@ -272,7 +279,7 @@ AM_TESTS_ENVIRONMENT = \
 	host_cpu='$(host_cpu)' EMULATOR='$(EMULATOR)'; \
 	export VMALLOC_SO VM_DEBUG srcdir CC CXX NM OBJDUMP MAKE host_cpu EMULATOR;
 
-EXTRA_DIST += $(bats_tests) $(check_scripts) scripts/run-test scripts/tally test/install/program.c \
+EXTRA_DIST += $(bats_tests) $(check_scripts) scripts/run-test scripts/soak scripts/tally test/install/program.c \
 	scripts/check-models scripts/emulate-aarch64 scripts/fetch-aarch64-check \
 	scripts/packages.build scripts/packages.programs scripts/packages.test \
 	test/preload/common.bash test/preload/programs test/fuzz/corpus
