@@ -66,11 +66,8 @@ preloaded_tests = \
 	test/stress/churn \
 	test/stress/cross_thread \
 	test/stress/fork_storm \
-	test/stress/map_pressure_foreign \
-	test/stress/map_pressure_fork \
-	test/stress/map_pressure_holes \
-	test/stress/map_pressure_rlimit \
 	test/stress/process_storm \
+	$(map_storms) \
 	$(cxx_tests)
 
 # The storms on vm.max_map_count; `make soak-maps` runs them for SOAK_SECONDS each, whole contents checked.
@@ -166,7 +163,7 @@ check_DATA = libvmalloc.la libvmalloc_prefixed.a
 if HAVE_CHECK
 check_PROGRAMS += $(unit_tests) $(fault_tests) $(preloaded_tests) $(core_tests) $(linked_tests) $(fuzz_tests)
 TESTS += $(unit_tests) $(fault_tests) $(preloaded_tests) $(core_tests) $(linked_tests) $(fuzz_tests)
-EXTRA_PROGRAMS += $(map_storms) $(soak_programs) $(fuzz_targets)
+EXTRA_PROGRAMS += $(soak_programs) $(fuzz_targets)
 check_LIBRARIES += libtest.a
 EXTRA_LTLIBRARIES = libvm_unit.la libvm_real.la
 CLEANFILES += $(EXTRA_LTLIBRARIES)
@@ -223,15 +220,15 @@ libvm_real_la_LIBADD = libvm_core.la libvm_os.la libvm_standalone.la
 # One rule for all programs of a kind (variables of the target, a feature of GNU make).
 LDADD =
 TEST_CPPFLAGS = -I$(top_srcdir)/test/lib $(CHECK_CFLAGS)
-$(unit_tests) $(fault_tests) $(preloaded_tests) $(core_tests) $(linked_tests) $(map_storms) $(soak_programs): \
+$(unit_tests) $(fault_tests) $(preloaded_tests) $(core_tests) $(linked_tests) $(soak_programs): \
 	CPPFLAGS += $(TEST_CPPFLAGS)
 $(fuzz_tests) $(fuzz_targets): CPPFLAGS += $(TEST_CPPFLAGS)
 $(unit_tests): LDADD = libtest.a libvm_unit.la libtest.a $(CHECK_LIBS)
 $(unit_tests): libtest.a libvm_unit.la
 $(core_tests): LDADD = libtest.a libvm_real.la libtest.a $(CHECK_LIBS)
 $(core_tests): libtest.a libvm_real.la
-$(preloaded_tests) $(linked_tests) $(map_storms) $(soak_programs): LDADD = libtest.a $(CHECK_LIBS) -ldl
-$(preloaded_tests) $(linked_tests) $(map_storms) $(soak_programs): libtest.a
+$(preloaded_tests) $(linked_tests) $(soak_programs): LDADD = libtest.a $(CHECK_LIBS) -ldl
+$(preloaded_tests) $(linked_tests) $(soak_programs): libtest.a
 
 fault_sweep = test/fault/sweep.c test/fault/sweep.h
 test_fault_fake_kernel_SOURCES = test/fault/fake_kernel.c $(fault_sweep)
