@@ -132,7 +132,9 @@ check_scripts = \
 	scripts/check-install \
 	scripts/check-instructions \
 	scripts/check-layers \
-	scripts/check-symbols
+	scripts/check-musl \
+	scripts/check-symbols \
+	scripts/check-variants
 
 # What also runs in the build by another compiler.
 quick_tests = $(unit_tests) $(fault_tests) $(preloaded_tests) $(core_tests) $(linked_tests) $(fuzz_tests) \
@@ -158,6 +160,9 @@ emulated_tests = $(unit_tests) \
 
 TESTS += $(bats_tests) $(check_scripts)
 check_PROGRAMS += test/hotpath/trace
+# For scripts/check-variants.
+check_PROGRAMS += test/lib/no_break
+test_lib_no_break_SOURCES = test/lib/no_break.c test/lib/must.c test/lib/refuse.c
 check_DATA = libvmalloc.la libvmalloc_prefixed.a
 
 if HAVE_CHECK
@@ -256,6 +261,13 @@ soak-maps: libvmalloc.la $(map_storms)
 		VMALLOC_SO='$(abs_top_builddir)/.libs/libvmalloc.so' ./$$storm --full --seconds $(SOAK_SECONDS) || \
 			exit 1; \
 	done
+# What is run again under other settings, VARIANTS of scripts/check-variants or all of them.
+variant_tests = $(preloaded_tests)
+VARIANTS =
+check-variants: $(check_DATA) $(check_LIBRARIES) $(check_PROGRAMS)
+	@$(AM_TESTS_ENVIRONMENT) VM_VARIANTS='$(variant_tests)' $(top_srcdir)/scripts/check-variants $(VARIANTS)
+.PHONY: check-variants
+
 # What scripts/soak runs.
 soak-programs: libvmalloc.la $(soak_programs) $(map_storms) test/stress/process_storm \
 	test/stress/break_storm test/stress/churn test/stress/cross_thread test/stress/fork_storm

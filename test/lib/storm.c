@@ -33,13 +33,23 @@ static double now(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
+/* What the environment says wins. */
+static void prepend_options(const char *options)
+{
+	char all[1000];
+	const char *more = getenv("VMALLOC_CONF");
+
+	must(snprintf(all, sizeof all, "%s,%s", options, more ? more : "") < (int)sizeof all);
+	setenv("VMALLOC_CONF", all, 1);
+}
+
 int storm_main(int argc, char **argv, const char *name, const TTest *const tests[], const char *options)
 {
 	double seconds = 0;
 	int failed = 0;
 
-	if (options)
-		setenv("VMALLOC_CONF", options, 0);
+	if (options && !getenv("LD_PRELOAD"))
+		prepend_options(options);
 	suite_preload(argv);
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--full") == 0)

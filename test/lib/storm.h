@@ -17,7 +17,7 @@ extern bool storm_full;
 
 /*
  * The main of a storm program: PROGRAM [--full] [--seconds N] [SEED]. Preloads the library with
- * `options` (VMALLOC_CONF, where that is not set already; may be NULL) and runs the tests with Check,
+ * `options` (before what VMALLOC_CONF has already; may be NULL) and runs the tests with Check,
  * in a run of N seconds again and again.
  */
 int storm_main(int argc, char **argv, const char *name, const TTest *const tests[], const char *options);

@@ -2,8 +2,38 @@
 /* Runs a list of tests with Check. */
 #include "suite.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* VM_TEST_VARIANT has the variant's name, then its options, as "NAME:VALUE,NAME:VALUE". */
+static bool is_variant(const char *variant)
+{
+	const char *found = getenv("VM_TEST_VARIANT");
+	const size_t length = strlen(variant);
+
+	for (; found; found = strchr(found, ',')) {
+		found += *found == ',';
+		if (strncmp(found, variant, length) == 0 && found[length] == ':')
+			return true;
+	}
+	return false;
+}
+
+void suite_skip_if_variant(const char *test, const char *variant, const char *reason)
+{
+	const char *path = getenv("VM_TEST_SKIPPED");
+	const size_t length = strlen(test) - strlen("_fn"); /* Check's name of the function */
+
+	if (!is_variant(variant))
+		return;
+	FILE *file = path ? fopen(path, "ae") : NULL;
+	if (file) {
+		fprintf(file, "%.*s\t%s: %s\n", (int)length, test, variant, reason);
+		fclose(file);
+	}
+	exit(EXIT_SUCCESS);
+}
 
 int suite_run(const char *name, const TTest *const tests[], double timeout_s)
 {

@@ -23,6 +23,13 @@ bool suite_tests_the_library(void);
 /* Runs the tests (NULL-ended) with a time limit each, and returns the exit status for main. */
 int suite_run(const char *name, const TTest *const tests[], double timeout_s);
 
+/*
+ * For a test of what is so by default: skips it, by name and with this reason, where the suite is run
+ * again in a variant of that name or with that option set (scripts/check-variants).
+ */
+#define suite_skip_in_variant(variant, reason) suite_skip_if_variant(__func__, variant, reason)
+void suite_skip_if_variant(const char *test, const char *variant, const char *reason);
+
 /* suite_preload, then suite_run. */
 int suite_main(char **argv, const char *name, const TTest *const tests[], double timeout_s);
 

@@ -116,7 +116,7 @@ static void free_at_limit(size_t size, bool trim)
 {
 	enum { MAX = 4000 };
 	static void *held[MAX];
-	const size_t count = (storm_full ? 1536 : 256) * MIB / size;
+	const size_t count = (storm_full ? 1536 : 768) * MIB / size;
 
 	must(count <= MAX);
 	storm_ordinary_use(0.5);
