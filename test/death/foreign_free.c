@@ -83,12 +83,14 @@ END_TEST
 
 START_TEST(free_of_memory_others_took_at_the_break)
 {
+	suite_skip_in_variant("no-break", "there is no break to take memory at");
 	death_expect(free_foreign_break, NULL, "free", NOT_A_BLOCK);
 }
 END_TEST
 
 START_TEST(free_beyond_the_break)
 {
+	suite_skip_in_variant("no-break", "there is no break to take memory at");
 	death_expect(free_beyond_break, (void *)0, "free", NOT_A_BLOCK);
 	death_expect(free_beyond_break, (void *)(1 << 20), "free", NOT_A_BLOCK);
 	death_expect(free_beyond_break, (void *)((uintptr_t)1 << 40), "free", NOT_A_BLOCK);

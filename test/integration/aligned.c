@@ -199,6 +199,7 @@ END_TEST
 
 START_TEST(a_small_block_at_a_huge_alignment_does_not_hold_the_distance)
 {
+	suite_skip_in_variant("mmap_threshold", "the distance is to be one between mappings");
 	const size_t rss = proc_rss_bytes(), mapped = proc_status_bytes("VmSize:");
 
 	for (int i = 0; i < 8; i++)

@@ -113,5 +113,6 @@ int main(int argc __attribute__((unused)), char **argv)
 		foreign_growth_up_to_the_mapping,
 		NULL,
 	};
+	suite_skip_all_in_variant("no-break", "there is no break to block");
 	return suite_main(argv, "break_blocked", tests, 20);
 }

@@ -45,6 +45,7 @@ static void ck_about(size_t found, size_t expected, size_t slack)
 
 START_TEST(mallinfo2_counts_live_small_and_medium_blocks)
 {
+	suite_skip_in_variant("mmap_threshold", "200 KiB are to be medium");
 	const struct mallinfo2 before = mallinfo2();
 	void **small = hold(20000, 1000);
 	void **medium = hold(100, 200 * KIB);
@@ -61,6 +62,7 @@ END_TEST
 
 START_TEST(mallinfo2_counts_mapped_blocks_and_their_bytes)
 {
+	suite_skip_in_variant("mmap_threshold", "8 MiB are to be mapped");
 	const struct mallinfo2 before = mallinfo2();
 	void **large = hold(5, 8 * MIB);
 	const struct mallinfo2 held = mallinfo2();
@@ -159,6 +161,9 @@ END_TEST
 
 START_TEST(malloc_trim_gives_back_memory_and_lowers_the_break)
 {
+	suite_skip_in_variant("dirty_bytes", "nothing is left to give back");
+	suite_skip_in_variant("no-break", "there is no break to lower");
+	suite_skip_in_variant("trim_break", "the break is not to be lowered");
 	malloc_trim(0);
 	const size_t before = proc_rss_bytes();
 	void **small = hold(400, 20 * KIB);
@@ -179,6 +184,7 @@ END_TEST
 
 START_TEST(malloc_trim_returns_zero_where_nothing_is_left_to_give)
 {
+	suite_skip_in_variant("dirty_bytes", "nothing is left to give back");
 	release(hold(1000, 10 * KIB), 1000);
 	const int first = malloc_trim(0), second = malloc_trim(0); /* Check allocates in between otherwise */
 	ck_assert_int_eq(first, 1);
@@ -188,6 +194,7 @@ END_TEST
 
 START_TEST(malloc_trim_gives_back_the_holes_between_live_blocks)
 {
+	suite_skip_in_variant("dirty_bytes", "nothing is left to give back");
 	enum { COUNT = 400 };
 	void **held = hold(COUNT, 100 * KIB);
 	const size_t before = proc_rss_bytes();
@@ -205,6 +212,10 @@ END_TEST
 
 START_TEST(malloc_trim_keeps_the_pad_at_the_top)
 {
+	suite_skip_in_variant("dirty_bytes", "nothing is left to give back");
+	suite_skip_in_variant("no-break", "there is no break to lower");
+	suite_skip_in_variant("trim_break", "the break is not to be lowered");
+	suite_skip_in_variant("mmap_threshold", "300 KiB are to be of the heap");
 	release(hold(100, 300 * KIB), 100);
 	const char *top = sbrk(0);
 

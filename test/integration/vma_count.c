@@ -14,6 +14,7 @@ static struct blocks blocks;
 
 START_TEST(churn_of_small_and_medium_blocks_adds_a_handful)
 {
+	suite_skip_in_variant("mmap_threshold", "900 KB are to be of the heap");
 	const unsigned before = proc_maps_count();
 
 	blocks_init(&blocks, 1000, 900000, rng_process_seed());
@@ -27,6 +28,7 @@ END_TEST
 
 START_TEST(purged_holes_between_live_blocks_add_none)
 {
+	suite_skip_in_variant("mmap_threshold", "100 KB are to be of the heap");
 	enum { COUNT = 1000 };
 	static void *held[COUNT];
 

@@ -35,6 +35,14 @@ void suite_skip_if_variant(const char *test, const char *variant, const char *re
 	exit(EXIT_SUCCESS);
 }
 
+void suite_skip_all_in_variant(const char *variant, const char *reason)
+{
+	if (!is_variant(variant))
+		return;
+	printf("%s: %s\n", variant, reason);
+	exit(77);
+}
+
 int suite_run(const char *name, const TTest *const tests[], double timeout_s)
 {
 	Suite *suite = suite_create(name);

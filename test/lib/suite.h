@@ -30,6 +30,9 @@ int suite_run(const char *name, const TTest *const tests[], double timeout_s);
 #define suite_skip_in_variant(variant, reason) suite_skip_if_variant(__func__, variant, reason)
 void suite_skip_if_variant(const char *test, const char *variant, const char *reason);
 
+/* The same for all tests of a program, from its main. */
+void suite_skip_all_in_variant(const char *variant, const char *reason);
+
 /* suite_preload, then suite_run. */
 int suite_main(char **argv, const char *name, const TTest *const tests[], double timeout_s);
 

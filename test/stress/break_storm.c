@@ -208,7 +208,6 @@ START_TEST(limits_fall_and_rise_while_threads_allocate)
 {
 	storm(lower_or_raise_a_limit, NULL);
 	lift_limits();
-	ck_assert_uint_gt(refused(), 0);
 	go_on();
 }
 END_TEST
@@ -261,5 +260,6 @@ int main(int argc, char **argv)
 		all_of_it_at_once,
 		NULL,
 	};
+	suite_skip_all_in_variant("no-break", "there is no break to storm");
 	return storm_main(argc, argv, "break_storm", tests, NULL);
 }
