@@ -156,10 +156,14 @@ static struct run *used_run(const struct region *region, const void *block, cons
 }
 
 /* What the kernel refused may be had from what is free in other forms: in caches, in slabs, in runs
- * too short. False: there is too little of it to try again. */
+ * too short. False: there is too little of it to try again. Whether the trim gave anything back does
+ * not tell: what left the caches may have been purged on the way. */
 static bool make_room(size_t size)
 {
-	return size <= vm_pageheap_bytes() && vm_alloc_trim(0);
+	if (size > vm_pageheap_bytes())
+		return false;
+	vm_alloc_trim(0);
+	return true;
 }
 
 static void *alloc_pages_or_trim(size_t size, size_t alignment, bool *zeroed)

@@ -205,6 +205,29 @@ START_TEST(a_program_starts_and_works_under_a_small_data_limit)
 }
 END_TEST
 
+static int want_large_blocks_after_churn(void)
+{
+	limit(RLIMIT_DATA, proc_status_bytes("VmData:") + 24 * MIB);
+	blocks_init(&blocks, 1000, 2 * MIB, 7);
+	blocks_steps(&blocks, 6000);
+	blocks_free(&blocks);
+	must(exhaust(3 * MIB, 200 * MIB) > 9 * MIB);
+	return 0;
+}
+
+static void purge_at_once(void *unused)
+{
+	(void)unused;
+	must(setenv("VMALLOC_CONF", "dirty_bytes:0,decay_ms:0", 1) == 0);
+}
+
+START_TEST(what_leaves_the_caches_is_room_although_it_is_purged_on_the_way)
+{
+	child_exec_self(&child, "churn", purge_at_once, NULL);
+	ck_assert_msg(child_exited(&child, 0), "status %x: %s", child.status, child.err);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
 	const TTest *const tests[] = {
@@ -218,12 +241,15 @@ int main(int argc, char **argv)
 		free_and_realloc_to_smaller_work_at_the_limit,
 		a_raised_limit_is_used,
 		a_limit_lowered_below_what_there_is_is_told_as_the_cause,
+		what_leaves_the_caches_is_room_although_it_is_purged_on_the_way,
 		a_program_starts_and_works_under_ulimit_v_200000,
 		a_program_starts_and_works_under_a_small_data_limit,
 		NULL,
 	};
 	if (argc == 2 && strcmp(argv[1], "work") == 0)
 		return work_under_limit();
+	if (argc == 2 && strcmp(argv[1], "churn") == 0)
+		return want_large_blocks_after_churn();
 	suite_skip_all_in_variant("no-break", "limits count a reserve when it is made, not when it is used");
 	return suite_main(argv, "break_limits", tests, 30);
 }
