@@ -21,6 +21,7 @@ unit_tests = \
 	test/unit/sizeclass \
 	test/unit/slab \
 	test/unit/tcache \
+	test/unit/threads \
 	test/unit/transfer \
 	test/unit/tree \
 	test/unit/vma
