@@ -7,11 +7,14 @@ unit_tests = \
 	test/unit/bin \
 	test/unit/boot \
 	test/unit/conf \
+	test/unit/failure \
+	test/unit/fatal \
 	test/unit/index \
 	test/unit/index_order \
 	test/unit/large \
 	test/unit/large_storm \
 	test/unit/lifeboat \
+	test/unit/lock \
 	test/unit/mapping \
 	test/unit/meta \
 	test/unit/pageheap \
