@@ -13,10 +13,10 @@ libvm_preload_la_SOURCES = \
 # libvmalloc.so. Its own sources are what the archive does not have: a static program takes the
 # nothrow operators from its C++ library, which calls ours.
 libvmalloc_la_CFLAGS = $(LIBRARY_CFLAGS)
-libvmalloc_la_SOURCES = preload/dlopen.c preload/new_nothrow.c
+libvmalloc_la_SOURCES = preload/dlopen.c preload/new_nothrow.c $(coverage_sources)
 libvmalloc_la_LIBADD = libvm_core.la libvm_os.la libvm_preload.la
 libvmalloc_la_LDFLAGS = -shared -version-info $(INTERFACE) -Wl,-z,initfirst,-z,defs \
-	-Wl,--version-script=$(top_srcdir)/preload/libvmalloc.map
+	$(exports)
 EXTRA_libvmalloc_la_DEPENDENCIES = preload/libvmalloc.map
 
 # The archives hold one object each, so that a program gets the whole malloc family or nothing of it

@@ -7,11 +7,14 @@ unit_tests = \
 	test/unit/bin \
 	test/unit/boot \
 	test/unit/conf \
+	test/unit/failure \
+	test/unit/fatal \
 	test/unit/index \
 	test/unit/index_order \
 	test/unit/large \
 	test/unit/large_storm \
 	test/unit/lifeboat \
+	test/unit/lock \
 	test/unit/mapping \
 	test/unit/meta \
 	test/unit/pageheap \
@@ -21,6 +24,7 @@ unit_tests = \
 	test/unit/sizeclass \
 	test/unit/slab \
 	test/unit/tcache \
+	test/unit/threads \
 	test/unit/transfer \
 	test/unit/tree \
 	test/unit/vma
@@ -256,6 +260,9 @@ test_fuzz_libfuzzer_fake_LDFLAGS = -fsanitize=fuzzer
 test_fuzz_libfuzzer_prefixed_LDADD = libtest.a libvm_core.la libvm_os.la libvm_standalone.la
 test_fuzz_libfuzzer_prefixed_LDFLAGS = -fsanitize=fuzzer
 
+unit-tests: $(unit_tests)
+.PHONY: unit-tests
+
 soak-maps: libvmalloc.la $(map_storms)
 	for storm in $(map_storms); do \
 		VMALLOC_SO='$(abs_top_builddir)/.libs/libvmalloc.so' ./$$storm --full --seconds $(SOAK_SECONDS) || \
@@ -290,5 +297,6 @@ AM_TESTS_ENVIRONMENT = \
 
 EXTRA_DIST += $(bats_tests) $(check_scripts) scripts/run-test scripts/soak scripts/tally test/install/program.c \
 	scripts/check-models scripts/emulate-aarch64 scripts/fetch-aarch64-check \
-	scripts/packages.build scripts/packages.programs scripts/packages.test \
+	scripts/deep.suppressions scripts/mutate \
+	scripts/packages.build scripts/packages.deep scripts/packages.programs scripts/packages.test \
 	test/preload/common.bash test/preload/programs test/fuzz/corpus

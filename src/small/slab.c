@@ -29,7 +29,7 @@ size_t vm_slab_take(struct run *slab, void **out, size_t count)
 			out[--left] = (void *)(base + (unsigned)__builtin_ctzl(free) * bytes);
 			free &= free - 1;
 		}
-		slab->slots[word] = free;
+		__atomic_store_n(&slab->slots[word], free, __ATOMIC_RELAXED);
 	}
 	slab->free_slots -= (uint16_t)count;
 	slab->quiet = 0;

@@ -20,7 +20,8 @@ size_t vm_slab_take(struct run *slab, void **out, size_t count);
 
 enum slot_state { SLOT_TAKEN, SLOT_FREE, SLOT_ASKEW };
 
-/* What a pointer into the slab is: a slot that is taken or free, or no start of a slot. */
+/* What a pointer into the slab is: a slot that is taken or free, or no start of a slot. The owner of a
+ * block may ask without the lock: its bit stays, while others' in the same word change. */
 static inline enum slot_state slab_slot_state(const struct run *slab, const void *block)
 {
 	const struct sizeclass *class = &vm_classes[slab->class];
@@ -28,7 +29,8 @@ static inline enum slot_state slab_slot_state(const struct run *slab, const void
 	unsigned slot = class_slot(class, offset);
 	if (slot * (size_t)class->bytes != offset)
 		return SLOT_ASKEW;
-	return slab->slots[slot / 64] >> slot % 64 & 1 ? SLOT_FREE : SLOT_TAKEN;
+	uint64_t word = __atomic_load_n(&slab->slots[slot / 64], __ATOMIC_RELAXED);
+	return word >> slot % 64 & 1 ? SLOT_FREE : SLOT_TAKEN;
 }
 
 /* Gives the first of `count` blocks back, as many as are taken slots of this slab; returns how many. */
@@ -44,7 +46,8 @@ static inline size_t slab_give(struct run *slab, void *const *blocks, size_t cou
 		uint64_t bit = UINT64_C(1) << slot % 64;
 		if (slot * (size_t)class->bytes != offset || slab->slots[slot / 64] & bit)
 			break;
-		slab->slots[slot / 64] |= bit;
+		__atomic_store_n(&slab->slots[slot / 64], slab->slots[slot / 64] | bit,
+				 __ATOMIC_RELAXED);
 	}
 	slab->free_slots += (uint16_t)given;
 	slab->quiet = 0;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* All forms of operator new and delete: alignment, new-handler, std::bad_alloc, blocks that cross to malloc. */
+#include "must.h"
 #include "opaque.h"
 #include "suite.h"
 
@@ -9,6 +10,7 @@
 #include <malloc.h>
 #include <new>
 #include <string>
+#include <sys/resource.h>
 #include <vector>
 
 /* clang declares the sized forms only with -fsized-deallocation; callers of other compilers exist all the same. */
@@ -210,6 +212,33 @@ START_TEST(the_handler_can_allocate_and_free)
 }
 END_TEST
 
+rlimit address_space;
+
+void raise_the_limit()
+{
+	handler_calls++;
+	address_space.rlim_cur = address_space.rlim_max;
+	must(setrlimit(RLIMIT_AS, &address_space) == 0);
+}
+
+START_TEST(what_the_handler_makes_room_for_is_allocated)
+{
+	std::set_new_handler(raise_the_limit);
+	for (int i = 0; i < 2; i++) {
+		const std::size_t size = std::size_t(64 << 20) << i; /* more than the first leaves */
+		handler_calls = 0;
+		must(getrlimit(RLIMIT_AS, &address_space) == 0);
+		address_space.rlim_cur = 1 << 20;
+		must(setrlimit(RLIMIT_AS, &address_space) == 0);
+		void *p = i ? ::operator new(opaque_size(size), std::align_val_t(4096)) :
+			      ::operator new(opaque_size(size));
+		ck_assert_int_eq(handler_calls, 1);
+		::operator delete(used(p, size));
+	}
+	std::set_new_handler(nullptr);
+}
+END_TEST
+
 START_TEST(exceptions_and_containers_work)
 {
 	std::vector<std::string> texts;
@@ -245,6 +274,7 @@ int main(int, char **argv)
 		nothrow_new_returns_null_when_the_handler_throws,
 		what_the_handler_throws_reaches_the_caller_of_new,
 		the_handler_can_allocate_and_free,
+		what_the_handler_makes_room_for_is_allocated,
 		exceptions_and_containers_work,
 		nullptr,
 	};

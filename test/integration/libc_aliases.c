@@ -47,6 +47,8 @@ END_TEST
 
 static void *block_of_kind(size_t kind, size_t size)
 {
+	void *block = NULL;
+
 	switch (kind) {
 	case 0:
 		return malloc(size);
@@ -60,6 +62,9 @@ static void *block_of_kind(size_t kind, size_t size)
 		return ((void *(*)(size_t, size_t))entry("__libc_memalign"))(64, size);
 	case 5:
 		return ((void *(*)(size_t))entry("__libc_valloc"))(size);
+	case 6:
+		ck_assert_int_eq(((int (*)(void **, size_t, size_t))entry("__posix_memalign"))(&block, 64, size), 0);
+		return block;
 	default:
 		return ((void *(*)(size_t))entry("__libc_pvalloc"))(size);
 	}
@@ -71,7 +76,7 @@ START_TEST(blocks_cross_freely_between_the_names)
 	void *(*const libc_realloc)(void *, size_t) = (void *(*)(void *, size_t))entry("__libc_realloc");
 
 	for (size_t size = 1; size < 4000000; size = size * 3 + 1)
-		for (size_t kind = 0; kind < 7; kind++) {
+		for (size_t kind = 0; kind < 8; kind++) {
 			void *p = opaque(block_of_kind(kind, size));
 			void *q = opaque(block_of_kind(kind, size));
 			pattern_fill(p, size, kind);

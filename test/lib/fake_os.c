@@ -27,12 +27,13 @@ struct fake_os fake_os = {
 struct os vm_os;
 
 #define ARENA_BYTES ((size_t)256 << 30)
-#define BREAK_ROOM ((size_t)32 << 30)
+#define ARENA_LEAST ((size_t)16 << 30) /* valgrind has no 32 GiB in one piece */
 #define HUGE_BYTES ((size_t)2 << 20)
 
 static struct {
 	pthread_mutex_t mutex;
 	uintptr_t base; /* of the arena; the break starts here */
+	uintptr_t top;  /* where the maps begin */
 	uintptr_t end;
 	uintptr_t brk;
 } kernel = {.mutex = PTHREAD_MUTEX_INITIALIZER};
@@ -110,7 +111,7 @@ static bool room_for_splits(size_t splits)
 
 static uintptr_t place(size_t bytes)
 {
-	return fake_maps_place(kernel.base + BREAK_ROOM, kernel.end, bytes);
+	return fake_maps_place(kernel.top, kernel.end, bytes);
 }
 
 static void *add_map(uintptr_t start, size_t bytes, enum fake_kind kind)
@@ -335,7 +336,7 @@ void *vm_os_break(void)
 static bool grow_break(uintptr_t end, uintptr_t new_end)
 {
 	/* One page must stay free above. */
-	if (new_end + vm_os.page_bytes > kernel.base + BREAK_ROOM ||
+	if (new_end + vm_os.page_bytes > kernel.top ||
 	    !fake_maps_vacant(end, new_end + vm_os.page_bytes))
 		return false;
 	return add_map(end, new_end - end, FAKE_PLAIN);
@@ -480,14 +481,24 @@ size_t fake_os_maps_in(const void *address, size_t bytes)
 
 /* The rest of os.h -------------------------------------------------------------------------- */
 
+static void *map_arena(size_t bytes)
+{
+	void *arena = mmap(NULL, bytes + HUGE_BYTES, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	return arena == MAP_FAILED ? NULL : arena;
+}
+
 void vm_os_init(void)
 {
 	if (!kernel.base) {
-		void *arena = mmap(NULL, ARENA_BYTES + HUGE_BYTES, PROT_READ | PROT_WRITE,
-				   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-		must(arena != MAP_FAILED);
+		size_t bytes = ARENA_BYTES;
+		void *arena = map_arena(bytes);
+		while (!arena && (bytes /= 2) >= ARENA_LEAST)
+			arena = map_arena(bytes);
+		must(arena);
 		kernel.base = align_up((uintptr_t)arena, HUGE_BYTES);
-		kernel.end = kernel.base + ARENA_BYTES;
+		kernel.top = kernel.base + max_size(bytes / 8, ARENA_LEAST / 2);
+		kernel.end = kernel.base + bytes;
 		kernel.brk = kernel.base;
 	}
 	vm_os = (struct os){
@@ -540,7 +551,9 @@ bool vm_os_out_of_maps(void)
 
 enum vm_cause vm_os_find_cause(size_t bytes, size_t *limit)
 {
-	(void)bytes;
+	fake_os.cause_bytes = bytes;
 	*limit = fake_os.map_limit;
+	if (fake_os.cause)
+		return fake_os.cause;
 	return vm_os_out_of_maps() ? VM_CAUSE_MAP_LIMIT : VM_CAUSE_MEMORY;
 }

@@ -16,6 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <vmalloc.h>
+
 struct fake_os {
 	/* Set by tests, at any time. */
 	size_t page_bytes;         /* the kernel's page; before vm_os_init */
@@ -25,6 +27,7 @@ struct fake_os {
 	bool purge_refused;        /* as if all memory were locked */
 	bool slow;                 /* calls let other threads run first */
 	_Atomic uint64_t now_ms;
+	enum vm_cause cause;       /* of refusals; VM_CAUSE_NONE: by the number of maps */
 
 	/* The calls numbered from fail_from up to fail_to are refused; 0 and 0: none. */
 	uint64_t fail_from;
@@ -35,6 +38,7 @@ struct fake_os {
 	_Atomic uint64_t refusals; /* of them, for whatever reason */
 	uint64_t unmaps;           /* calls */
 	uint64_t purges;           /* calls */
+	size_t cause_bytes;        /* that the last question for a cause was about */
 	char error[4096];          /* what went to stderr, cut at this size */
 };
 

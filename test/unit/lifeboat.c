@@ -115,6 +115,22 @@ START_TEST(records_run_out_with_an_answer)
 }
 END_TEST
 
+START_TEST(records_of_any_size_lie_apart)
+{
+	setup();
+	fill_up();
+	ck_assert(vm_lifeboat_launch());
+	char *first = vm_lifeboat_records(100);
+	char *second = vm_lifeboat_records(KIB);
+	char *third = vm_lifeboat_records(70 * KIB);
+	char *last = vm_lifeboat_records(1);
+	ck_assert(second >= first + 100);
+	ck_assert(third >= second + KIB);
+	ck_assert(last >= third + 70 * KIB);
+	ck_assert(fake_os_is_writable(first, (size_t)(last + 1 - first)));
+}
+END_TEST
+
 START_TEST(a_refused_commit_gives_no_records_and_passes)
 {
 	setup();
@@ -287,6 +303,7 @@ int main(void)
 		a_launch_where_there_is_room_gives_nothing_up,
 		what_others_take_of_a_launch_the_next_makes_up_for,
 		records_run_out_with_an_answer,
+		records_of_any_size_lie_apart,
 		a_refused_commit_gives_no_records_and_passes,
 		a_refused_reserve_is_tried_smaller,
 		records_leave_nearly_all_of_a_limited_address_space_to_the_heap,

@@ -7,6 +7,7 @@
 #include "suite.h"
 
 #include "base/sizeclass.h"
+#include "meta/meta.h"
 #include "os/conf.h"
 #include "os/os.h"
 #include "small/pageheap.h"
@@ -331,10 +332,39 @@ START_TEST(free_pages_keep_their_memory_for_the_decay_time)
 	ck_assert_uint_eq(stats().heap_free_dirty, 0);
 	ck_assert_uint_eq(fake_os_resident_bytes(start, 100 * PAGE_BYTES), 0);
 	ck_assert_uint_eq(stats().purged_bytes, 100 * PAGE_BYTES);
+	ck_assert_uint_eq(stats().purges, 1);
+	ck_assert_uint_eq(stats().break_bytes, stats().heap_mapped);
 	bool zeroed = false;
 	run = vm_run_alloc(100, 1, &zeroed);
 	ck_assert_ptr_eq((void *)run->start, start);
 	ck_assert(zeroed);
+	vm_run_free(above);
+	check();
+}
+END_TEST
+
+/* The list by age must not keep a place in it that a merge takes away. */
+START_TEST(neighbours_that_follow_each_other_in_age_become_one_of_that_age)
+{
+	setup();
+	struct run *low = new_run(10);
+	struct run *middle = new_run(1);
+	struct run *high = new_run(2);
+	struct run *apart = new_run(1);
+	struct run *young = new_run(3);
+	struct run *above = new_run(1);
+	vm_run_free(low);
+	vm_run_free(high);
+	fake_os_advance(500);
+	vm_run_free(young);
+	vm_run_free(middle);
+	ck_assert_uint_eq(stats().heap_free_dirty, 16 * PAGE_BYTES);
+	vm_pageheap_tick(fake_os_advance(500));
+	ck_assert_uint_eq(stats().heap_free_dirty, 3 * PAGE_BYTES);
+	check();
+	vm_pageheap_tick(fake_os_advance(500));
+	ck_assert_uint_eq(stats().heap_free_dirty, 0);
+	vm_run_free(apart);
 	vm_run_free(above);
 	check();
 }
@@ -444,6 +474,33 @@ START_TEST(sizes_beyond_any_run_are_refused)
 }
 END_TEST
 
+START_TEST(without_records_a_run_stays_as_it_is_where_it_takes_one)
+{
+	setup();
+	struct run *run = new_run(10);
+	struct run *behind = new_run(10);
+	struct run *above = new_run(1);
+	bool zeroed;
+	vm_run_free(behind);
+	fake_os.fail_from = 1;
+	fake_os.fail_to = UINT64_MAX;
+	for (size_t bytes = 64 * KIB; bytes >= sizeof(struct run); bytes /= 2)
+		while (vm_meta_alloc(bytes))
+			;
+	ck_assert(!vm_run_resize(run, 15));
+	ck_assert(!vm_run_resize(run, 5));
+	ck_assert_uint_eq(run->pages, 10);
+	ck_assert_ptr_null(vm_run_alloc(5, 1, &zeroed));
+	check();
+	ck_assert(vm_run_resize(run, 20)); /* takes none */
+	ck_assert_uint_eq(run->pages, 20);
+	check();
+	vm_run_free(run);
+	vm_run_free(above);
+	check();
+}
+END_TEST
+
 static _Atomic bool stop;
 
 static void *purge_often(void *argument)
@@ -525,12 +582,14 @@ int main(void)
 		any_sequence_with_larger_pages_of_the_kernel,
 		any_sequence_in_a_reserve,
 		free_pages_keep_their_memory_for_the_decay_time,
+		neighbours_that_follow_each_other_in_age_become_one_of_that_age,
 		a_tick_when_nothing_is_due_asks_the_kernel_nothing,
 		a_free_top_lowers_the_break_but_for_the_pad,
 		a_refused_purge_keeps_all_and_is_not_tried_again_at_once,
 		what_is_dirty_stays_within_the_option,
 		memory_that_is_there_is_used_first_and_the_lowest_of_equals,
 		sizes_beyond_any_run_are_refused,
+		without_records_a_run_stays_as_it_is_where_it_takes_one,
 		a_child_of_a_fork_during_a_purge_has_all_pages,
 		NULL,
 	};

@@ -235,6 +235,21 @@ START_TEST(an_aligned_fit_holds_the_block_and_is_found_where_one_surely_is)
 }
 END_TEST
 
+START_TEST(a_range_that_lies_badly_is_passed_over_for_the_next_one)
+{
+	struct fits fits = {0};
+	struct range *badly = range_of(1, 4);
+	struct range *well = range_of(64, 5);
+	struct range *large = range_of(128, 100);
+	vm_fits_insert(&fits, badly);
+	vm_fits_insert(&fits, well);
+	vm_fits_insert(&fits, large);
+	ck_assert_ptr_eq(vm_fits_best(&fits, 4 * PAGE_BYTES, PAGE_BYTES), badly);
+	ck_assert_ptr_eq(vm_fits_best(&fits, 4 * PAGE_BYTES, 4 * PAGE_BYTES), well);
+	ck_assert_ptr_eq(vm_fits_best(&fits, 6 * PAGE_BYTES, 4 * PAGE_BYTES), large);
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = {
@@ -244,6 +259,7 @@ int main(void)
 		the_first_and_the_last_address_are_in_no_range,
 		the_best_fit_is_the_smallest_and_then_the_lowest,
 		an_aligned_fit_holds_the_block_and_is_found_where_one_surely_is,
+		a_range_that_lies_badly_is_passed_over_for_the_next_one,
 		NULL,
 	};
 	return suite_run("ranges", tests, 60);

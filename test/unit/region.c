@@ -66,6 +66,22 @@ static void expect_tables(const struct region *region, size_t pages)
 		must(!region->class_of[page] && !region->run_of[page] && !region->dirty[page]);
 }
 
+START_TEST(an_address_belongs_to_the_region_that_it_lies_in)
+{
+	setup(true);
+	must(fake_os_foreign_move_break((ptrdiff_t)PAGE_BYTES));
+	grow_region(1, MIB);
+	for (unsigned i = 0; i < 2; i++) {
+		const struct region *region = &vm_regions[i];
+		ck_assert_ptr_eq(region_of((void *)region->base), region);
+		ck_assert_ptr_eq(region_of((void *)(region_end(region) - 1)), region);
+		ck_assert_ptr_null(region_of((void *)(region->base - 1)));
+		ck_assert_ptr_null(region_of((void *)region_end(region)));
+	}
+	ck_assert_ptr_null(region_of(NULL));
+}
+END_TEST
+
 START_TEST(the_heap_begins_at_the_break_and_grows_with_it)
 {
 	vm_os_init();
@@ -420,6 +436,7 @@ END_TEST
 int main(void)
 {
 	const TTest *const tests[] = {
+		an_address_belongs_to_the_region_that_it_lies_in,
 		the_heap_begins_at_the_break_and_grows_with_it,
 		a_library_that_is_not_the_malloc_leaves_the_break_alone,
 		small_growth_comes_in_steps_of_a_sixteenth,

@@ -375,6 +375,17 @@ START_TEST(with_no_bytes_for_caches_all_works_without_large_stacks)
 }
 END_TEST
 
+START_TEST(misses_are_counted_up_to_the_greatest_number)
+{
+	setup();
+	struct tcache *cache = new_cache();
+	unsigned class = class_of_size(64);
+	cache->stacks[class].refills = UINT16_MAX;
+	must(alloc(cache, class));
+	ck_assert_uint_eq(cache->stacks[class].refills, UINT16_MAX);
+}
+END_TEST
+
 START_TEST(idle_stacks_are_halved_and_at_last_given_up)
 {
 	setup();
@@ -482,6 +493,7 @@ int main(void)
 		no_cache_exceeds_thread_cache_bytes_but_by_its_first_stacks,
 		all_caches_together_do_not_exceed_cache_bytes,
 		with_no_bytes_for_caches_all_works_without_large_stacks,
+		misses_are_counted_up_to_the_greatest_number,
 		idle_stacks_are_halved_and_at_last_given_up,
 		the_older_half_is_flushed_and_the_newer_kept,
 		where_the_kernel_refuses_null_comes_and_nothing_is_lost,

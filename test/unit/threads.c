@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: MIT */
+/* The whole core on the fake kernel, by its public functions: threads that come and go, and free each
+ * other's blocks, while others look at the figures and give memory back. */
+#include "fake_os.h"
+#include "must.h"
+#include "pattern.h"
+#include "rng.h"
+#include "suite.h"
+
+#include "base/sizeclass.h"
+#include "os/os.h"
+#include "small/bin.h"
+#include "small/pageheap.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include <vmalloc.h>
+
+enum { THREADS = 4, GENERATIONS = 3, STEPS = 4000, HELD = 150, SHARED = 64, ENDS = 48 };
+
+struct block {
+	unsigned char *memory;
+	size_t size;
+	uint64_t seed;
+};
+
+/* Blocks on their way to whoever takes them first. */
+static struct block *_Atomic shared[SHARED];
+
+static void fill(const struct block *block)
+{
+	size_t part = min_size(block->size, ENDS);
+	pattern_fill(block->memory, part, block->seed);
+	pattern_fill(block->memory + block->size - part, part, block->seed);
+}
+
+static void check(const struct block *block)
+{
+	size_t part = min_size(block->size, ENDS);
+	must(block->size < 2 * ENDS || pattern_holds(block->memory, part, block->seed));
+	must(pattern_holds(block->memory + block->size - part, part, block->seed));
+}
+
+static void *allocate(struct rng *rng, size_t size)
+{
+	size_t alignment = (size_t)16 << rng_below(rng, 12);
+	unsigned char *memory;
+	switch (rng_below(rng, 6)) {
+	case 0:
+		memory = vm_calloc(size, 1);
+		must(memory && pattern_is_zero(memory, min_size(size, 4096)));
+		must(pattern_is_zero(memory + size - min_size(size, 4096), min_size(size, 4096)));
+		return memory;
+	case 1:
+		memory = vm_aligned_alloc(alignment, size);
+		must((uintptr_t)memory % alignment == 0);
+		return memory;
+	case 2:
+		return vm_realloc(NULL, size);
+	default:
+		return vm_malloc(size);
+	}
+}
+
+static struct block make(struct rng *rng)
+{
+	size_t size = 1 + rng_size(rng, rng_below(rng, 20) ? 100000 : 3 * MIB);
+	struct block block = {allocate(rng, size), size, rng_next(rng)};
+	must(block.memory && vm_malloc_usable_size(block.memory) >= size);
+	fill(&block);
+	return block;
+}
+
+static void end(struct block *block)
+{
+	check(block);
+	vm_free(block->memory);
+	block->memory = NULL;
+}
+
+static void resize(struct rng *rng, struct block *block)
+{
+	size_t size = 1 + rng_size(rng, 2 * block->size + 1000);
+	size_t kept = min_size(min_size(size, block->size), ENDS);
+	check(block);
+	unsigned char *memory = vm_realloc(block->memory, size);
+	must(memory);
+	must(block->size < 2 * ENDS || pattern_holds(memory, kept, block->seed));
+	*block = (struct block){memory, size, rng_next(rng)};
+	fill(block);
+}
+
+/* Passes a block on, in a record that is a block itself, and ends the one that lay there. */
+static void pass_on(struct rng *rng, struct block *block)
+{
+	struct block *sent = vm_malloc(sizeof *sent);
+	must(sent);
+	*sent = *block;
+	block->memory = NULL;
+	struct block *found = atomic_exchange(&shared[rng_below(rng, SHARED)], sent);
+	if (found) {
+		end(found);
+		vm_free(found);
+	}
+}
+
+static void *work(void *argument)
+{
+	struct rng rng = rng_make(*(uint64_t *)argument);
+	struct block held[HELD] = {{0}};
+	for (int i = 0; i < STEPS; i++) {
+		struct block *block = &held[rng_below(&rng, HELD)];
+		size_t chance = rng_below(&rng, 8);
+		if (!block->memory)
+			*block = make(&rng);
+		else if (chance == 0)
+			pass_on(&rng, block);
+		else if (chance <= 2)
+			resize(&rng, block);
+		else
+			end(block);
+		if (i % 100 == 0)
+			fake_os_advance(rng_below(&rng, 100));
+	}
+	for (int i = 0; i < HELD; i++)
+		if (held[i].memory)
+			end(&held[i]);
+	return NULL;
+}
+
+static _Atomic bool done;
+
+/* The figures of one moment need not agree while others are at work, but none is absurd. */
+static void *watch(void *argument)
+{
+	(void)argument;
+	while (!done) {
+		struct vm_stats stats;
+		must(vm_stats(&stats, sizeof stats) == sizeof stats);
+		must(stats.heap_mapped < 4 * GIB && stats.large_live < 4 * GIB);
+		must(stats.threads <= THREADS + 2);
+		vm_malloc_trim(0);
+		vm_bins_check();
+		vm_pageheap_check();
+	}
+	return NULL;
+}
+
+static void run_generation(uint64_t seed)
+{
+	pthread_t threads[THREADS];
+	uint64_t seeds[THREADS];
+	for (size_t i = 0; i < THREADS; i++) {
+		seeds[i] = seed + i;
+		must(!pthread_create(&threads[i], NULL, work, &seeds[i]));
+	}
+	for (size_t i = 0; i < THREADS; i++)
+		must(!pthread_join(threads[i], NULL));
+}
+
+START_TEST(threads_keep_their_blocks_and_nothing_is_left)
+{
+	pthread_t watcher;
+	must(!pthread_create(&watcher, NULL, watch, NULL));
+	for (uint64_t i = 0; i < GENERATIONS; i++)
+		run_generation(rng_process_seed() + i * THREADS);
+	done = true;
+	must(!pthread_join(watcher, NULL));
+	for (size_t i = 0; i < SHARED; i++) {
+		if (shared[i]) {
+			end(shared[i]);
+			vm_free(shared[i]);
+		}
+	}
+	vm_malloc_trim(0);
+	struct vm_stats stats;
+	vm_stats(&stats, sizeof stats);
+	ck_assert_uint_eq(stats.small_live, 0);
+	ck_assert_uint_eq(stats.small_cached, 0);
+	ck_assert_uint_eq(stats.medium_live, 0);
+	ck_assert_uint_eq(stats.large_live, 0);
+	ck_assert_uint_eq(stats.heap_free_dirty, 0);
+	ck_assert_uint_eq(stats.large_dirty + stats.large_clean, 0);
+}
+END_TEST
+
+/* More than the thread's cache takes: some lie in the transfer cache, some in their slabs. */
+START_TEST(what_lies_in_caches_is_not_live)
+{
+	enum { BLOCKS = 20000, BYTES = 64 };
+	static void *blocks[BLOCKS];
+	struct vm_stats stats;
+	for (int i = 0; i < BLOCKS; i++)
+		must((blocks[i] = vm_malloc(BYTES)));
+	vm_stats(&stats, sizeof stats);
+	ck_assert_uint_eq(stats.small_live, BLOCKS * BYTES);
+	for (int i = 0; i < BLOCKS; i++)
+		vm_free(blocks[i]);
+	vm_stats(&stats, sizeof stats);
+	ck_assert_uint_eq(stats.small_live, 0);
+	ck_assert_uint_gt(stats.small_cached, 64 * KIB);
+	ck_assert_uint_eq(stats.threads, 1);
+	ck_assert_uint_gt(stats.meta_mapped, 0);
+	ck_assert_uint_eq(stats.version, VM_STATS_VERSION);
+}
+END_TEST
+
+enum { SMALL = 20000 };
+static void *small[SMALL];
+
+/* Small blocks and free pages that hold memory, with the time at which that is to be given back. */
+static void make_old_memory(void)
+{
+	struct vm_stats stats;
+	struct run *runs[8];
+	bool zeroed;
+	for (int i = 0; i < SMALL; i++)
+		must((small[i] = vm_malloc(64)));
+	for (int i = 0; i < 8; i++)
+		must((runs[i] = vm_run_alloc(25, 1, &zeroed)));
+	for (int i = 0; i < 7; i++)
+		vm_run_free(runs[i]);
+	vm_stats(&stats, sizeof stats);
+	must(stats.heap_free_dirty >= 7 * 100000 && !stats.purges);
+	fake_os_advance(10000);
+}
+
+static void expect_old_memory_given_back(void)
+{
+	struct vm_stats stats;
+	vm_stats(&stats, sizeof stats);
+	ck_assert_uint_eq(stats.heap_free_dirty, 0);
+	ck_assert_uint_ge(stats.purged_bytes, 400000);
+}
+
+START_TEST(frees_alone_give_old_memory_back)
+{
+	make_old_memory();
+	for (int i = 0; i < SMALL / 2; i++)
+		vm_free(small[2 * i]);
+	expect_old_memory_given_back();
+}
+END_TEST
+
+START_TEST(allocations_alone_give_old_memory_back)
+{
+	make_old_memory();
+	for (int i = 0; i < 4000; i++)
+		must(vm_malloc(64));
+	expect_old_memory_given_back();
+}
+END_TEST
+
+START_TEST(beside_another_malloc_the_break_is_left_alone)
+{
+	struct vm_stats stats;
+	char *before = vm_os_break();
+	for (int i = 0; i < 1000; i++)
+		must(vm_malloc(10000));
+	vm_stats(&stats, sizeof stats);
+	ck_assert_uint_eq(stats.break_bytes, 0);
+	ck_assert_ptr_eq(vm_os_break(), before);
+}
+END_TEST
+
+START_TEST(figures_fill_no_more_than_they_are_given)
+{
+	struct vm_stats stats;
+	memset(&stats, 0xEE, sizeof stats);
+	ck_assert_uint_eq(vm_stats(&stats, sizeof stats.version), sizeof stats);
+	ck_assert_uint_eq(stats.version, VM_STATS_VERSION);
+	ck_assert_uint_eq(stats.small_live, UINT64_C(0xEEEEEEEEEEEEEEEE));
+	ck_assert_uint_eq(stats.unmaps_refused, UINT64_C(0xEEEEEEEEEEEEEEEE));
+}
+END_TEST
+
+START_TEST(from_the_threshold_on_blocks_are_mapped)
+{
+	struct vm_stats stats;
+	must(vm_calloc(MIB - 1, 1) && vm_calloc(MIB, 1));
+	vm_stats(&stats, sizeof stats);
+	ck_assert_uint_eq(stats.large_blocks, 1);
+	ck_assert_uint_eq(stats.large_live, MIB);
+}
+END_TEST
+
+START_TEST(an_alignment_that_is_no_power_of_two_is_invalid)
+{
+	static const size_t bad[] = {0, 3, 24, SIZE_MAX};
+	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+		errno = 0;
+		ck_assert_ptr_null(vm_aligned_alloc(bad[i], 64));
+		ck_assert_int_eq(errno, EINVAL);
+	}
+	ck_assert_uint_eq(vm_malloc_usable_size(NULL), 0);
+}
+END_TEST
+
+int main(void)
+{
+	const TTest *const tests[] = {
+		what_lies_in_caches_is_not_live,
+		frees_alone_give_old_memory_back,
+		allocations_alone_give_old_memory_back,
+		beside_another_malloc_the_break_is_left_alone,
+		figures_fill_no_more_than_they_are_given,
+		from_the_threshold_on_blocks_are_mapped,
+		an_alignment_that_is_no_power_of_two_is_invalid,
+		threads_keep_their_blocks_and_nothing_is_left,
+		NULL,
+	};
+	return suite_run("threads", tests, 60);
+}
