@@ -42,12 +42,20 @@ static void free_parked(struct range *range)
 	vm_pool_leave_and_give_back(&batch);
 }
 
+/* False: another thread frees the block, too. */
+static bool mark_parked(struct range *range)
+{
+	if (!lock_is_alone())
+		return !atomic_exchange_explicit(&range->parked, true, memory_order_relaxed);
+	atomic_store_explicit(&range->parked, true, memory_order_relaxed);
+	return true;
+}
+
 bool vm_large_park(void *block, unsigned place)
 {
 	struct range *range = block_at(vm_pool_unlocked(), block);
-	if (UNLIKELY(!range) || range->bytes > parked_bytes_most())
+	if (UNLIKELY(!range) || range->bytes > parked_bytes_most() || !mark_parked(range))
 		return false;
-	atomic_store_explicit(&range->parked, true, memory_order_relaxed);
 	if (pool_park(place, range))
 		return true;
 	atomic_store_explicit(&range->parked, false, memory_order_relaxed);

@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * pool.pml - fork waits until no operation is on the way outside the lock of the mapping table
- * (vm_pool_begin, vm_pool_end, vm_pool_lock_for_fork in pool.c).
+ * pool.pml - fork waits until no operation is on the way outside the lock of the mapping table, and
+ * none begins meanwhile (vm_pool_enter, vm_pool_begin, vm_pool_return, vm_pool_end,
+ * vm_pool_lock_for_fork in pool.c).
  *
- * Invariant: when a fork copies the process no operation is between its begin and its end, and no
- * thread sleeps for ever. The latter holds because one fork at a time comes here: the lock of the
- * threads is taken before (boot.c), and vm_pool_end wakes one.
+ * Invariant: when a fork copies the process no operation is between its begin and its end; none begins
+ * while a fork waits; no thread sleeps for ever. The latter holds because one fork at a time holds the
+ * gate, for vm_pool_end wakes one, and because an operation on the way comes back past the gate.
  *
  * The locks are taken and released in one step each: os/lock.pml shows that they may be.
  *
  * refuted by: -DWAITS=false
  * refuted by: -DSLEEPS_ON=true
  * refuted by: -DWAKES=false
- * refuted by: -DCOUNTS_WAITING=false
- * refuted by: -DONE_FORK_AT_A_TIME=false
+ * refuted by: -DGATED=false
+ * refuted by: -DHOLDS_GATE=false
+ * refuted by: -DRETURNS_THROUGH_GATE=true
  * refuted by: -DKEEPS_LOCK=true
  */
 #ifndef WAITS
@@ -23,13 +25,16 @@
 #define SLEEPS_ON (underway == found) /* by the kernel's comparison */
 #endif
 #ifndef WAKES
-#define WAKES (forks_waiting > 0)
+#define WAKES fork_waits
 #endif
-#ifndef COUNTS_WAITING
-#define COUNTS_WAITING true
+#ifndef GATED
+#define GATED fork_waits
 #endif
-#ifndef ONE_FORK_AT_A_TIME
-#define ONE_FORK_AT_A_TIME true
+#ifndef HOLDS_GATE
+#define HOLDS_GATE true
+#endif
+#ifndef RETURNS_THROUGH_GATE
+#define RETURNS_THROUGH_GATE false
 #endif
 #ifndef KEEPS_LOCK
 #define KEEPS_LOCK false /* while it waits */
@@ -40,15 +45,29 @@
 #define FORKS 2
 
 bool locked;
-bool threads_locked;
+bool gate;
+bool fork_waits;
 byte underway;
-byte forks_waiting;
 byte outside; /* operations between begin and end, counted by themselves */
 bool asleep[FORKS];
 
 inline take(lock)
 {
 	atomic { !lock -> lock = true }
+}
+
+inline enter()
+{
+	take(locked);
+	do
+	:: GATED ->
+		locked = false;
+		take(gate);
+		gate = false;
+		take(locked)
+	:: else -> break
+	od;
+	skip /* no jump may lead into the d_step that follows */
 }
 
 inline wake_one()
@@ -68,11 +87,15 @@ active [OPERATORS] proctype operator()
 
 	do
 	:: count < OPERATIONS ->
-		take(locked);
+		enter();
+		assert(!fork_waits);
 		d_step { underway++; outside++ }
 		locked = false;
 		/* the system call */
-		take(locked);
+		if
+		:: RETURNS_THROUGH_GATE -> enter()
+		:: else -> take(locked)
+		fi;
 		d_step { underway--; outside-- }
 		if
 		:: WAKES -> wake_one()
@@ -90,17 +113,17 @@ active [FORKS] proctype fork()
 	byte found;
 
 	if
-	:: ONE_FORK_AT_A_TIME -> take(threads_locked)
+	:: HOLDS_GATE -> take(gate)
 	:: else
 	fi;
 	take(locked);
+	fork_waits = true;
 	do
 	:: found = underway;
 		if
 		:: WAITS
 		:: else -> break
 		fi;
-		forks_waiting = forks_waiting + (COUNTS_WAITING -> 1 : 0);
 		locked = KEEPS_LOCK;
 		atomic {
 			if
@@ -112,10 +135,10 @@ active [FORKS] proctype fork()
 		if
 		:: !KEEPS_LOCK -> take(locked)
 		:: else
-		fi;
-		forks_waiting = forks_waiting - (COUNTS_WAITING -> 1 : 0)
+		fi
 	od;
 	assert(outside == 0);
+	fork_waits = false;
 	locked = false;
-	threads_locked = false
+	gate = false
 }
