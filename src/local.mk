@@ -49,6 +49,7 @@ libvm_standalone_la_SOURCES = src/standalone.c
 models = \
 	src/boot.pml \
 	src/large/index.pml \
+	src/large/parking.pml \
 	src/large/pool.pml \
 	src/os/lock.pml \
 	src/small/bin.pml \

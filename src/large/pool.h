@@ -30,7 +30,7 @@ struct mapping *vm_pool_return(void);
 /*
  * Parked ranges: blocks that were freed last, still LIVE in the table, so that the next block of the
  * same size costs no lock. There are some places, of which a thread uses one. Who takes a range out of
- * its place owns it, and gives it out as it is or frees it in the table.
+ * its place owns it, and gives it out as it is or frees it in the table. parking.pml has the steps.
  */
 enum { PARKING_PLACES = 8 };
 
