@@ -20,14 +20,19 @@ size_t vm_slab_take(struct run *slab, void **out, size_t count);
 
 enum slot_state { SLOT_TAKEN, SLOT_FREE, SLOT_ASKEW };
 
+/* The slot that an offset from the slab's start lies in; false: it is not where that slot begins. */
+static inline bool slab_slot(const struct sizeclass *class, size_t offset, unsigned *slot)
+{
+	*slot = class_slot(class, offset);
+	return *slot * (size_t)class->bytes == offset;
+}
+
 /* What a pointer into the slab is: a slot that is taken or free, or no start of a slot. The owner of a
  * block may ask without the lock: its bit stays, while others' in the same word change. */
 static inline enum slot_state slab_slot_state(const struct run *slab, const void *block)
 {
-	const struct sizeclass *class = &vm_classes[slab->class];
-	size_t offset = (uintptr_t)block - slab->start;
-	unsigned slot = class_slot(class, offset);
-	if (slot * (size_t)class->bytes != offset)
+	unsigned slot;
+	if (!slab_slot(&vm_classes[slab->class], (uintptr_t)block - slab->start, &slot))
 		return SLOT_ASKEW;
 	uint64_t word = __atomic_load_n(&slab->slots[slot / 64], __ATOMIC_RELAXED);
 	return word >> slot % 64 & 1 ? SLOT_FREE : SLOT_TAKEN;
@@ -40,14 +45,14 @@ static inline size_t slab_give(struct run *slab, void *const *blocks, size_t cou
 	size_t given = 0;
 	for (; given < count; given++) {
 		size_t offset = (uintptr_t)blocks[given] - slab->start;
-		if (offset >= (size_t)slab->pages << PAGE_SHIFT)
+		unsigned slot;
+		if (offset >= (size_t)slab->pages << PAGE_SHIFT || !slab_slot(class, offset, &slot))
 			break;
-		unsigned slot = class_slot(class, offset);
+		uint64_t word = slab->slots[slot / 64];
 		uint64_t bit = UINT64_C(1) << slot % 64;
-		if (slot * (size_t)class->bytes != offset || slab->slots[slot / 64] & bit)
+		if (word & bit)
 			break;
-		__atomic_store_n(&slab->slots[slot / 64], slab->slots[slot / 64] | bit,
-				 __ATOMIC_RELAXED);
+		__atomic_store_n(&slab->slots[slot / 64], word | bit, __ATOMIC_RELAXED);
 	}
 	slab->free_slots += (uint16_t)given;
 	slab->quiet = 0;

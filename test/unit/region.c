@@ -283,16 +283,24 @@ START_TEST(a_start_that_failed_is_made_again_with_what_it_has)
 }
 END_TEST
 
+/* Grows the first region until its first tables, which are written, have room for a MiB more. Returns
+ * its pages. */
+static size_t fill_first_tables(struct region *region)
+{
+	region->limit_bytes = 64 * GIB;
+	grow_region(0, 4 * GIB - MIB - region->bytes);
+	size_t pages = region->bytes >> PAGE_SHIFT;
+	write_tables(region, 0, pages);
+	return pages;
+}
+
 START_TEST(tables_are_replaced_beyond_4_gib_and_keep_their_content)
 {
 	setup(true);
 	vm_os.memory_bytes = 64 * GIB;
-	vm_regions[0].limit_bytes = 64 * GIB;
 	struct region *region = &vm_regions[0];
-	grow_region(0, 4 * GIB - MIB - region->bytes);
+	size_t pages = fill_first_tables(region);
 	const uint8_t *old_classes = region->class_of;
-	size_t pages = region->bytes >> PAGE_SHIFT;
-	write_tables(region, 0, pages);
 	grow_region(0, 2 * MIB);
 	ck_assert_ptr_ne(region->class_of, old_classes);
 	expect_tables(region, pages);
@@ -308,10 +316,7 @@ START_TEST(refused_tables_leave_the_old_ones)
 {
 	setup(true);
 	struct region *region = &vm_regions[0];
-	vm_regions[0].limit_bytes = 64 * GIB;
-	grow_region(0, 4 * GIB - MIB - region->bytes);
-	size_t pages = region->bytes >> PAGE_SHIFT;
-	write_tables(region, 0, pages);
+	size_t pages = fill_first_tables(region);
 	size_t mapped = fake_maps.bytes;
 	const uint8_t *old_classes = region->class_of;
 	fake_os.data_limit = fake_maps.writable_bytes + 64 * KIB;
@@ -330,10 +335,7 @@ START_TEST(refused_tables_that_stay_mapped_serve_the_next_try)
 {
 	setup(true);
 	struct region *region = &vm_regions[0];
-	vm_regions[0].limit_bytes = 64 * GIB;
-	grow_region(0, 4 * GIB - MIB - region->bytes);
-	size_t pages = region->bytes >> PAGE_SHIFT;
-	write_tables(region, 0, pages);
+	size_t pages = fill_first_tables(region);
 	size_t mapped = 0;
 	size_t at;
 	for (unsigned call = 2; call > 0; call -= mapped != 0) {
