@@ -290,11 +290,13 @@ LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver
 LOG_COMPILER = $(top_srcdir)/scripts/run-test
 BATS_LOG_DRIVER = $(LOG_DRIVER)
 BATS_LOG_COMPILER = $(LOG_COMPILER)
+# Which blocks a random test takes does not depend on the day: another seed is for those who look
+# for what the tests have not met yet.
 AM_TESTS_ENVIRONMENT = \
 	VMALLOC_SO='$(abs_top_builddir)/.libs/libvmalloc.so' VM_DEBUG='$(VM_DEBUG)' \
 	srcdir='$(srcdir)' CC='$(CC)' CXX='$(CXX)' NM='$(NM)' OBJDUMP='$(OBJDUMP)' MAKE='$(MAKE)' \
-	host_cpu='$(host_cpu)' EMULATOR='$(EMULATOR)'; \
-	export VMALLOC_SO VM_DEBUG srcdir CC CXX NM OBJDUMP MAKE host_cpu EMULATOR;
+	host_cpu='$(host_cpu)' EMULATOR='$(EMULATOR)' VM_TEST_SEED="$${VM_TEST_SEED-1}"; \
+	export VM_TEST_SEED VMALLOC_SO VM_DEBUG srcdir CC CXX NM OBJDUMP MAKE host_cpu EMULATOR;
 
 EXTRA_DIST += $(bats_tests) $(check_scripts) scripts/run-test scripts/soak scripts/tally test/install/program.c \
 	scripts/check-models scripts/emulate-aarch64 scripts/fetch-aarch64-check \

@@ -86,6 +86,16 @@ static void reserve_records(void)
 	commit_records(lifeboat.records + RECORDS_STEP);
 }
 
+/* What no record lies in. False: the kernel refused, so it stays for records. */
+static bool give_reserve_back(void)
+{
+	size_t left = lifeboat.records_end - lifeboat.records;
+	if (left && !vm_os_unmap((void *)lifeboat.records, left))
+		return false;
+	lifeboat.records_end = lifeboat.records_committed = lifeboat.records;
+	return true;
+}
+
 /* Gives up the next part that is held and that the kernel takes. */
 static bool release_part(void)
 {
@@ -138,7 +148,7 @@ void vm_lifeboat_tick(uint64_t now_ms)
 		return;
 	lock_take(&lifeboat.lock);
 	if (now_ms >= lifeboat.next_look_ms) {
-		bool held = has_room() && hold_ballast();
+		bool held = has_room() && hold_ballast() && give_reserve_back();
 		lifeboat.wait_ms = min_size(2 * lifeboat.wait_ms, MOST_WAIT_MS);
 		look_later(now_ms, held);
 	}

@@ -12,7 +12,8 @@
  * HELD: some maps without memory (the ballast) stand ready from the start. LAUNCHED: they were given
  * up, and what they made room for is a reserve for records, which meta.c commits, and whatever the
  * caller maps next: region.c a last large reserve. Both grow from there by moving one edge of
- * protection, which the kernel allows at any count.
+ * protection, which the kernel allows at any count. What no record took of the reserve is unmapped
+ * when the ballast is held again.
  */
 #ifndef VM_LIFEBOAT_H
 #define VM_LIFEBOAT_H
@@ -28,7 +29,8 @@ bool vm_lifeboat_launch(void);
 /* `bytes` for records, zeroed, from the reserve of a launch; NULL where there is none. */
 void *vm_lifeboat_records(size_t bytes);
 
-/* Takes the ballast again when there is room for it; cheap while it is held. */
+/* Takes the ballast again when there is room for it, and gives the reserve back; cheap while the
+ * ballast is held. */
 void vm_lifeboat_tick(uint64_t now_ms);
 
 /* Whether the ballast is held. */

@@ -20,11 +20,10 @@
 /* Few, so that the budget becomes tight in the scenarios. */
 enum { MAP_LIMIT = 3000 };
 
-/* What is not told of elsewhere: the ballast, and in some scenarios tables of pages that were
- * replaced, or the lifeboat's reserve for records. */
+/* What is not told of elsewhere: the ballast, and in one scenario tables of pages that were
+ * replaced. */
 #define BALLAST (48 * PAGE_BYTES)
 #define TABLES_OF_4_GIB (10 * MIB)
-#define RECORDS (256 * MIB)
 static size_t untold_most = BALLAST;
 
 /* In the place of standalone.c's: the heap begins at the break. */
@@ -158,7 +157,6 @@ static size_t filled;
 
 static void fill_maps(void)
 {
-	untold_most = BALLAST + RECORDS;
 	if (fake_maps.count > MAP_LIMIT)
 		return;
 	filled = MAP_LIMIT + 1 - fake_maps.count;

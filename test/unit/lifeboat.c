@@ -101,6 +101,33 @@ START_TEST(what_others_take_of_a_launch_the_next_makes_up_for)
 }
 END_TEST
 
+START_TEST(what_no_record_took_of_the_reserve_is_unmapped_when_the_ballast_is_held)
+{
+	setup();
+	for (unsigned round = 0; round < 3; round++) {
+		fill_up();
+		const size_t bytes = fake_maps.bytes;
+		ck_assert(vm_lifeboat_launch());
+		char *records = vm_lifeboat_records(MIB);
+		ck_assert_ptr_nonnull(records);
+		fake_os_foreign_maps_remove(2000);
+
+		/* Refused, it stays, and so do the records. */
+		fake_os.fail_from = 0;
+		fake_os.fail_to = UINT64_MAX;
+		vm_lifeboat_tick(fake_os_advance(1000000));
+		fake_os.fail_to = 0;
+		ck_assert(!vm_lifeboat_held());
+
+		vm_lifeboat_tick(fake_os_advance(1000000));
+		ck_assert(vm_lifeboat_held());
+		ck_assert_uint_eq(fake_maps.bytes, bytes - 2000 * PAGE_BYTES + MIB);
+		pattern_fill(records, MIB, round);
+		ck_assert_ptr_null(vm_lifeboat_records(PAGE_BYTES));
+	}
+}
+END_TEST
+
 START_TEST(records_run_out_with_an_answer)
 {
 	setup();
@@ -301,6 +328,7 @@ int main(void)
 		the_ballast_is_held_from_the_start_and_costs_no_memory,
 		a_launch_at_the_limit_gives_records_and_room_for_a_region,
 		a_launch_where_there_is_room_gives_nothing_up,
+		what_no_record_took_of_the_reserve_is_unmapped_when_the_ballast_is_held,
 		what_others_take_of_a_launch_the_next_makes_up_for,
 		records_run_out_with_an_answer,
 		records_of_any_size_lie_apart,
