@@ -3,15 +3,21 @@
  * alloc.h - the hit paths of malloc and free, and all behind them that knows both small and large.
  *
  * A malloc hit: size to class, pop a pointer. A free hit: address to page, page to class, push. Both
- * take no lock, make no atomic access, touch no block and count nothing; the exact number of their
- * instructions is checked by scripts/check-hotpath. Whatever else there is to do rides on a miss,
- * and a miss is one tail call.
+ * take no lock, make no atomic access and touch no block; the exact number of their instructions is
+ * checked by scripts/check-hotpath. Whatever else there is to do rides on a miss, and a miss is one
+ * tail call.
  */
 #ifndef VM_ALLOC_H
 #define VM_ALLOC_H
 
 #include "small/region.h"
 #include "thread/tcache.h"
+
+/* So many larger blocks from a cache until malloc misses, for the sake of the work that comes due with
+ * time: what a program lives on that has become idle may all lie in its caches. (bench/space/spike
+ * after 10 s, by its live bytes: 2.3 instead of 9.6; November 2026.) */
+enum { HITS_A_LOOK = 128 };
+extern __thread uint32_t vm_hits_left HIDDEN __attribute__((tls_model("initial-exec")));
 
 /* malloc and free where the cache does not do; they start the allocator if need be. */
 NOINLINE void *vm_malloc_miss(size_t size);
@@ -26,7 +32,7 @@ static ALWAYS_INLINE inline void *alloc_malloc(size_t size)
 	size_t class = CLASS_NONE;
 	if (LIKELY(size <= SMALL_LOOKUP))
 		class = class_looked_up(size);
-	else if (size <= SMALL_MOST)
+	else if (size <= SMALL_MOST && LIKELY(--vm_hits_left))
 		class = class_computed(size);
 	void *block;
 	if (UNLIKELY(!tcache_pop(vm_tcache, class, &block)))

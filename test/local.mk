@@ -50,6 +50,7 @@ preloaded_tests = \
 	test/integration/exit \
 	test/integration/first_operation \
 	test/integration/fork \
+	test/integration/idle \
 	test/integration/introspect \
 	test/integration/kernel_limits \
 	test/integration/libc_aliases \

@@ -36,13 +36,18 @@ enum quiet { BUSY, QUIET, PURGED };
 /* Where the next look goes on: at the slabs of a bin from an address on. One thread at a time. */
 static struct {
 	_Atomic uint64_t due_ms; /* NOT_NOW while a thread looks */
+	uint64_t last_ms;
 	unsigned bin;
 	uintptr_t from;
 } look;
 #define NOT_NOW UINT64_MAX
 
-/* Slabs that are looked at in one tick, and in one taking of a bin's lock. */
-enum { LOOKS_A_TICK = 256, LOOKS_A_LOCK = 16 };
+/* Slabs that are looked at in one taking of a bin's lock. */
+enum { LOOKS_A_LOCK = 16 };
+
+/* What a tick does of the work, some ms at most: the more the longer the last one is ago, so that a
+ * nearly idle process is done with a large heap in seconds. */
+enum { WORK_LEAST = 256, WORK_MOST = 4096, WORK_A_MS = 16 };
 
 static bool lower_address(const struct tree_node *a, const struct tree_node *b)
 {
@@ -240,12 +245,14 @@ static void look_at(struct bin *bin, struct run *slab)
 		slab->quiet = QUIET;
 }
 
-/* Looks at some slabs from `*from` on, and says at how many; `*from` is behind them then. */
-static unsigned look_at_some(struct bin *bin, uintptr_t *from)
+/* Looks at some slabs from `*from` on, which is behind them then, or 0 behind the last. The work that
+ * it was: slabs looked at, and pages given back. */
+static size_t look_at_some(struct bin *bin, uintptr_t *from)
 {
-	unsigned looks = 0;
-	struct run *slab;
+	size_t looks = 0;
+	struct run *slab = NULL;
 	lock_take(&bin->lock);
+	const uint64_t purged_pages = bin->purged_pages;
 	if (bin->current && !*from)
 		look_at(bin, bin->current);
 	while (looks < LOOKS_A_LOCK && (slab = partial_from(bin, *from))) {
@@ -253,21 +260,20 @@ static unsigned look_at_some(struct bin *bin, uintptr_t *from)
 		*from = slab->start + 1;
 		looks++;
 	}
+	if (!slab)
+		*from = 0;
+	looks += bin->purged_pages - purged_pages;
 	lock_release(&bin->lock);
 	return looks;
 }
 
-/* True: all bins have been looked at. */
-static bool look_further(void)
+/* Works so much, or a little more. True: all bins have been looked at. */
+static bool look_further(size_t work)
 {
-	for (unsigned looks = 0; looks < LOOKS_A_TICK;) {
-		struct bin *bin = &bins[look.bin / CLASS_COUNT][look.bin % CLASS_COUNT];
-		unsigned some = look_at_some(bin, &look.from);
-		looks += some;
-		if (some == LOOKS_A_LOCK)
-			continue;
-		look.from = 0;
-		if (++look.bin == vm_shards * CLASS_COUNT) {
+	for (size_t done = 0; done < work;) {
+		done += look_at_some(&bins[look.bin / CLASS_COUNT][look.bin % CLASS_COUNT],
+				     &look.from);
+		if (!look.from && ++look.bin == vm_shards * CLASS_COUNT) {
 			look.bin = 0;
 			return true;
 		}
@@ -282,7 +288,9 @@ void vm_bins_tick(uint64_t now_ms)
 	    !atomic_compare_exchange_strong_explicit(&look.due_ms, &due_ms, NOT_NOW,
 						     memory_order_acquire, memory_order_relaxed))
 		return;
-	uint64_t pause_ms = look_further() ? vm_options.decay_ms : 0;
+	size_t work = clamp_size((now_ms - look.last_ms) * WORK_A_MS, WORK_LEAST, WORK_MOST);
+	look.last_ms = now_ms;
+	uint64_t pause_ms = look_further(work) ? vm_options.decay_ms : 0;
 	atomic_store_explicit(&look.due_ms, now_ms + pause_ms + 1, memory_order_release);
 }
 
