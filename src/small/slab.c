@@ -4,6 +4,8 @@
 #include "base/check.h"
 #include "os/os.h"
 
+#define EACH_EIGHTH UINT64_C(0x0101010101010101)
+
 void vm_slab_init(struct run *slab)
 {
 	unsigned slots = vm_classes[slab->class].slots;
@@ -17,23 +19,60 @@ void vm_slab_init(struct run *slab)
 	slab->quiet = 0;
 }
 
-size_t vm_slab_take(struct run *slab, void **out, size_t count)
+static uint64_t all_slots(uint64_t free)
+{
+	return free;
+}
+
+/* A bit for each eight slots that are all free: eight begin and end with a line. */
+static uint64_t whole_lines(uint64_t free)
+{
+	free &= free >> 1;
+	free &= free >> 2;
+	free &= free >> 4;
+	return free & EACH_EIGHTH;
+}
+
+static uint64_t slots_of_whole_lines(uint64_t free)
+{
+	return whole_lines(free) * 0xFF;
+}
+
+/* Takes so many of the slots that `choose` leaves of the free ones, which are as many or more. */
+static ALWAYS_INLINE inline void take(struct run *slab, void **out, size_t count,
+				      uint64_t choose(uint64_t free))
 {
 	size_t bytes = vm_classes[slab->class].bytes;
-	count = min_size(count, slab->free_slots);
 	size_t left = count;
 	for (unsigned word = 0; left; word++) {
-		uint64_t free = slab->slots[word];
+		uint64_t others = slab->slots[word] & ~choose(slab->slots[word]);
+		uint64_t free = slab->slots[word] & ~others;
 		uintptr_t base = slab->start + word * 64 * bytes;
 		while (free && left) {
 			out[--left] = (void *)(base + (unsigned)__builtin_ctzl(free) * bytes);
 			free &= free - 1;
 		}
-		__atomic_store_n(&slab->slots[word], free, __ATOMIC_RELAXED);
+		__atomic_store_n(&slab->slots[word], free | others, __ATOMIC_RELAXED);
 	}
 	slab->free_slots -= (uint16_t)count;
 	slab->quiet = 0;
+}
+
+size_t vm_slab_take(struct run *slab, void **out, size_t count)
+{
+	count = min_size(count, slab->free_slots);
+	take(slab, out, count, all_slots);
 	return count;
+}
+
+size_t vm_slab_take_lines(struct run *slab, void **out, size_t count)
+{
+	size_t lines = 0;
+	for (unsigned word = 0; word < SLAB_SLOTS_MOST / 64; word++)
+		lines += whole_lines(slab->slots[word]) * EACH_EIGHTH >> 56;
+	size_t taken = min_size(count, lines * 8);
+	take(slab, out + (count - taken), taken, slots_of_whole_lines);
+	return taken;
 }
 
 static bool all_free(const struct run *slab, uintptr_t from, uintptr_t to)

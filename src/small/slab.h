@@ -18,6 +18,9 @@ void vm_slab_init(struct run *slab);
  * first is the highest, so that a stack gives them out in order of address. Returns how many. */
 size_t vm_slab_take(struct run *slab, void **out, size_t count);
 
+/* The same of slots that share no line of memory with a taken one, at out[count - taken] on. */
+size_t vm_slab_take_lines(struct run *slab, void **out, size_t count);
+
 enum slot_state { SLOT_TAKEN, SLOT_FREE, SLOT_ASKEW };
 
 /* The slot that an offset from the slab's start lies in; false: it is not where that slot begins. */

@@ -143,6 +143,42 @@ START_TEST(a_block_outlives_the_thread_that_made_it)
 }
 END_TEST
 
+enum { LINE = 64, SMALL = 24 };
+
+/* The first block of a thread that was left one. */
+static void *free_and_take(void *left)
+{
+	free(left);
+	return malloc(SMALL);
+}
+
+static uintptr_t line_of(const void *block)
+{
+	return (uintptr_t)block / LINE;
+}
+
+START_TEST(threads_do_not_begin_in_the_same_line_of_memory)
+{
+	enum { LEFT = 4 };
+	void *left[LEFT], *taken[LEFT];
+	pthread_t thread;
+
+	for (int i = 0; i < LEFT; i++)
+		left[i] = opaque(malloc(SMALL));
+	for (int i = 0; i < LEFT; i++) {
+		ck_assert_int_eq(pthread_create(&thread, NULL, free_and_take, left[i]), 0);
+		pthread_join(thread, &taken[i]);
+		for (int j = 0; j < i; j++) {
+			ck_assert_uint_ne(line_of(taken[i]), line_of(taken[j]));
+			ck_assert_uint_ne(line_of(taken[i]), line_of((char *)taken[j] + SMALL - 1));
+			ck_assert_uint_ne(line_of((char *)taken[i] + SMALL - 1), line_of(taken[j]));
+		}
+	}
+	for (int i = 0; i < LEFT; i++)
+		free(taken[i]);
+}
+END_TEST
+
 static void *report_and_trim(void *arg)
 {
 	while (!atomic_load(&team.stop)) {
@@ -193,6 +229,7 @@ int main(int argc __attribute__((unused)), char **argv)
 		blocks_freed_by_other_threads_keep_their_contents,
 		a_producer_and_a_consumer_do_not_grow_the_heap,
 		a_block_outlives_the_thread_that_made_it,
+		threads_do_not_begin_in_the_same_line_of_memory,
 		malloc_trim_and_mallinfo_run_beside_allocating_threads,
 		malloc_that_fails_is_no_cancellation_point,
 		NULL,

@@ -72,6 +72,17 @@ static void give(struct run *slab, size_t slot)
 	slot_free[slot] = true;
 }
 
+static bool shares_a_line(const struct run *slab, unsigned slot)
+{
+	const size_t bytes = vm_classes[slab->class].bytes;
+	for (unsigned other = 0; other < vm_classes[slab->class].slots; other++)
+		if (!slot_free[other] && other != slot &&
+		    (other + 1) * bytes > align_down(slot * bytes, CACHE_LINE) &&
+		    other * bytes < align_up((slot + 1) * bytes, CACHE_LINE))
+			return true;
+	return false;
+}
+
 START_TEST(any_sequence_takes_the_lowest_slots_and_gives_each_once)
 {
 	struct rng rng = rng_make(rng_process_seed());
@@ -86,6 +97,45 @@ START_TEST(any_sequence_takes_the_lowest_slots_and_gives_each_once)
 				give(&slab, rng_below(&rng, slots));
 			check(&slab);
 		}
+	}
+}
+END_TEST
+
+START_TEST(whole_lines_hold_no_slot_that_was_taken_before)
+{
+	struct rng rng = rng_make(rng_process_seed());
+	for (unsigned class = 1; class < CLASS_COUNT; class++) {
+		struct run slab = new_slab(class);
+		for (int i = 0; i < STEPS; i++) {
+			void *out[SLAB_SLOTS_MOST];
+			size_t slots = vm_classes[class].slots;
+			size_t count = rng_size(&rng, slots);
+			size_t taken = vm_slab_take_lines(&slab, out, count);
+			for (size_t j = count - taken; j < count; j++) {
+				unsigned slot;
+				must(slab_slot(&vm_classes[class], (uintptr_t)out[j] - START, &slot));
+				must(slot_free[slot] && !shares_a_line(&slab, slot));
+			}
+			for (size_t j = count - taken; j < count; j++)
+				slot_free[((uintptr_t)out[j] - START) / vm_classes[class].bytes] = false;
+			free_count -= taken;
+			check(&slab);
+			for (size_t j = rng_size(&rng, slots); j > 0; j--)
+				give(&slab, rng_below(&rng, slots));
+			if (taken < count)
+				take(&slab, count - taken);
+		}
+	}
+}
+END_TEST
+
+START_TEST(a_new_slab_has_whole_lines_only)
+{
+	for (unsigned class = 1; class < CLASS_COUNT; class++) {
+		struct run slab = new_slab(class);
+		void *out[SLAB_SLOTS_MOST];
+		size_t slots = vm_classes[class].slots / 8 * 8;
+		ck_assert_uint_eq(vm_slab_take_lines(&slab, out, slots), slots);
 	}
 }
 END_TEST
@@ -200,6 +250,8 @@ int main(void)
 {
 	const TTest *const tests[] = {
 		any_sequence_takes_the_lowest_slots_and_gives_each_once,
+		whole_lines_hold_no_slot_that_was_taken_before,
+		a_new_slab_has_whole_lines_only,
 		any_eight_neighbours_in_any_state_are_taken_and_given_as_they_should,
 		a_new_slab_gives_all_its_slots_and_then_none,
 		every_address_inside_a_slot_is_askew_and_changes_nothing,
