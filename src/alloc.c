@@ -4,6 +4,7 @@
 #include "boot.h"
 #include "failure.h"
 #include "large/large.h"
+#include "meta/footprint.h"
 #include "os/conf.h"
 #include "os/fatal.h"
 #include "os/lifeboat.h"
@@ -57,6 +58,10 @@ static void tick(struct tcache *cache)
 	vm_bins_tick(now_ms);
 	vm_pageheap_tick(now_ms);
 	vm_large_tick(now_ms);
+	if (vm_footprint_exceeded(now_ms)) {
+		vm_pageheap_give_excess_back(now_ms);
+		vm_large_give_excess_back(now_ms);
+	}
 }
 
 static void *out_of_memory(size_t size)

@@ -19,6 +19,7 @@ libvm_core_la_SOURCES = \
 	src/os/lock.c src/os/lock.h \
 	src/os/os.h \
 	src/meta/meta.c src/meta/meta.h \
+	src/meta/footprint.c src/meta/footprint.h \
 	src/small/bin.c src/small/bin.h \
 	src/small/pageheap.c src/small/pageheap.h \
 	src/small/region.c src/small/region.h \

@@ -9,6 +9,7 @@ unit_tests = \
 	test/unit/conf \
 	test/unit/failure \
 	test/unit/fatal \
+	test/unit/footprint \
 	test/unit/index \
 	test/unit/index_order \
 	test/unit/large \

@@ -379,6 +379,11 @@ void vm_large_tick(uint64_t now_ms)
 	vm_pool_tick(now_ms);
 }
 
+void vm_large_give_excess_back(uint64_t now_ms)
+{
+	vm_pool_give_excess_back(now_ms);
+}
+
 void vm_large_stats(struct vm_stats *stats)
 {
 	vm_pool_stats(stats);

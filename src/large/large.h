@@ -67,6 +67,9 @@ size_t vm_large_trim(void);
  * and a compare where nothing is due. */
 void vm_large_tick(uint64_t now_ms);
 
+/* Gives back what is DIRTY beyond what may be kept by now (footprint.h). */
+void vm_large_give_excess_back(uint64_t now_ms);
+
 /* Fills the fields of large blocks and of maps; adds to purges and purged_bytes. */
 void vm_large_stats(struct vm_stats *stats);
 

@@ -118,7 +118,6 @@ static void join_aging(struct mapping *mapping, struct range *range, uint64_t no
 static void count_live(struct mapping *mapping, size_t bytes)
 {
 	mapping->live_bytes += bytes;
-	mapping->live_bytes_most = max_size(mapping->live_bytes_most, mapping->live_bytes);
 }
 
 void vm_mapping_add_live(struct mapping *mapping, struct range *range)
@@ -359,7 +358,6 @@ void vm_mapping_check(const struct mapping *mapping)
 	vm_fits_check(&mapping->clean);
 	vm_assert(count[RANGE_LIVE] == mapping->live.count);
 	vm_assert(bytes[RANGE_LIVE] == mapping->live_bytes);
-	vm_assert(mapping->live_bytes <= mapping->live_bytes_most);
 	vm_assert(count[RANGE_DIRTY] == mapping->dirty.count);
 	vm_assert(bytes[RANGE_DIRTY] == mapping->dirty.bytes);
 	vm_assert(count[RANGE_CLEAN] == mapping->clean.count);

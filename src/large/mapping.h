@@ -51,7 +51,6 @@ struct mapping {
 	struct list aging;    /* DIRTY */
 	struct index live;    /* LIVE */
 	size_t live_bytes;
-	size_t live_bytes_most; /* the highest that live_bytes has been */
 	struct range *spare;  /* chained by by_address.left */
 	size_t spare_count;
 	size_t held_count;

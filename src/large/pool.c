@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "large/budget.h"
+#include "meta/footprint.h"
 #include "meta/meta.h"
 #include "os/conf.h"
 #include "os/lifeboat.h"
@@ -26,7 +27,6 @@ static struct {
 	_Atomic uint64_t read_ms;  /* when the count of maps is to be read; read without the lock */
 	_Atomic uint32_t underway; /* operations outside the lock; written under it */
 	bool fork_waits;           /* for `underway` to become 0, or has it so */
-	size_t footprint_most;     /* live and DIRTY, the highest without what did not count then */
 	uint64_t purges;
 	uint64_t purged_bytes;
 	uint64_t splits_avoided;   /* unmaps not tried because they would have left a hole */
@@ -147,11 +147,18 @@ static void publish_budget(void)
 			      memory_order_relaxed);
 }
 
+/* The DIRTY bytes that may be kept. */
+static size_t note_footprint(void)
+{
+	return vm_footprint_note(FOOTPRINT_LARGE, pool.mapping.live_bytes, pool.mapping.dirty.bytes);
+}
+
 void vm_pool_leave(void)
 {
 	if (VM_DEBUG)
 		check_now_and_then();
 	const struct range *oldest = vm_mapping_oldest(&pool.mapping);
+	note_footprint();
 	if (UNLIKELY(pool.maps.count != pool.published))
 		publish_budget();
 	atomic_store_explicit(&pool.due_ms,
@@ -219,29 +226,13 @@ static void hold(struct pool_batch *batch, struct range *range)
 	vm_pool_batch_add(batch, range);
 }
 
-/*
- * What may be kept DIRTY: a fixed amount or a quarter of the live, which may raise the peak of the
- * program's memory by as much; and what does not raise it, as far as the two together were more
- * before, up to as much as the live or a sixteenth of the machine's memory.
- */
-static size_t dirty_bytes_most(void)
-{
-	size_t live = pool.mapping.live_bytes;
-	size_t dirty = pool.mapping.dirty.bytes;
-	size_t most = max_size(vm_options.dirty_bytes, live / 4);
-	size_t footprint = max_size(pool.mapping.live_bytes_most, live + min_size(most, dirty));
-	pool.footprint_most = max_size(pool.footprint_most, footprint);
-	size_t below_peak = pool.footprint_most - live;
-	return max_size(most, min_size(below_peak, max_size(live, vm_os.memory_bytes / 16)));
-}
-
 /* Holds what is too old, and the oldest of what is too much. */
 static void collect_due(struct pool_batch *batch, uint64_t now_ms)
 {
 	while (batch->count < POOL_BATCH_MOST) {
 		struct range *oldest = vm_mapping_oldest(&pool.mapping);
 		if (!oldest || (now_ms < oldest->freed_ms + vm_options.decay_ms &&
-				pool.mapping.dirty.bytes <= dirty_bytes_most()))
+				pool.mapping.dirty.bytes <= note_footprint()))
 			return;
 		hold(batch, oldest);
 	}
@@ -249,7 +240,7 @@ static void collect_due(struct pool_batch *batch, uint64_t now_ms)
 
 void vm_pool_collect(struct pool_batch *batch, struct range *freed, uint64_t now_ms)
 {
-	if (freed->bytes > dirty_bytes_most())
+	if (freed->bytes > note_footprint())
 		hold(batch, freed);
 	collect_due(batch, now_ms);
 }
@@ -412,6 +403,12 @@ static void unpark_due(uint64_t now_ms)
 			      memory_order_relaxed);
 	vm_pool_enter_unparked();
 	vm_pool_leave();
+}
+
+void vm_pool_give_excess_back(uint64_t now_ms)
+{
+	while (give_back_due(now_ms).bytes)
+		;
 }
 
 void vm_pool_tick(uint64_t now_ms)

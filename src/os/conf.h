@@ -19,7 +19,7 @@
 	X(cache_bytes, BYTES, 32 * MIB, 0, 64 * GIB, "bytes that all thread caches may hold")      \
 	X(thread_cache_bytes, BYTES, 2 * MIB, 0, 1 * GIB, "bytes that one thread cache may hold")  \
 	X(dirty_bytes, BYTES, 64 * MIB, 0, 64 * GIB,                                               \
-	  "freed memory kept for reuse at most, or a quarter of the live, if that is more")        \
+	  "freed memory that may raise the peak, or a quarter of the live, if that is more")       \
 	X(report_failures, SWITCH, 1, 0, 1,                                                        \
 	  "tell on stderr, once for each cause, why memory was refused")                           \
 	X(map_share, COUNT, 25, 1, 100,                                                            \

@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/sizeclass.h"
+#include "meta/footprint.h"
 #include "meta/meta.h"
 #include "os/conf.h"
 #include "os/lifeboat.h"
@@ -234,6 +235,15 @@ static void cut(struct run *run, size_t pages, struct run *rest)
 	run->dirty_pages = (uint32_t)dirty;
 }
 
+/* The dirty pages that may be kept. */
+static size_t note_footprint(void)
+{
+	size_t live = heap.region_pages - heap.free_pages;
+	return vm_footprint_note(FOOTPRINT_HEAP, live << PAGE_SHIFT,
+				 heap.dirty_pages << PAGE_SHIFT) >>
+	       PAGE_SHIFT;
+}
+
 /* Takes `pages` out of a FREE run that fits them. NULL: no record for the rests. */
 static struct run *carve(struct run *run, size_t pages, size_t alignment_pages)
 {
@@ -256,6 +266,7 @@ static struct run *carve(struct run *run, size_t pages, size_t alignment_pages)
 		cut(run, pages, rest);
 		insert_free(rest, place);
 	}
+	note_footprint();
 	return run;
 }
 
@@ -460,20 +471,14 @@ static size_t purge(uint64_t until_ms, size_t keep_pages, size_t pad_pages, uint
 			finish_purge(batch[i], purged[i], now_ms + 1);
 		}
 	} while (count == PURGE_BATCH);
+	note_footprint();
 	return done;
-}
-
-/* What may be kept dirty: reuse is worth most while much is live. */
-static size_t dirty_pages_allowed(void)
-{
-	size_t live = heap.region_pages - heap.free_pages;
-	return max_size(pages_of(vm_options.dirty_bytes), live / 4);
 }
 
 /* Gives back what is dirty beyond that, and some more, so that rounds are few. */
 static void bound_dirty(uint64_t now_ms)
 {
-	size_t allowed = dirty_pages_allowed();
+	size_t allowed = note_footprint();
 	if (heap.dirty_pages > allowed)
 		purge(0, allowed - allowed / 8, 0, now_ms);
 }
@@ -561,6 +566,13 @@ void vm_pageheap_tick(uint64_t now_ms)
 		return;
 	lock_take(&heap.lock);
 	purge(now_ms - vm_options.decay_ms, SIZE_MAX, 0, now_ms);
+	lock_release(&heap.lock);
+}
+
+void vm_pageheap_give_excess_back(uint64_t now_ms)
+{
+	lock_take(&heap.lock);
+	bound_dirty(now_ms);
 	lock_release(&heap.lock);
 }
 

@@ -84,6 +84,9 @@ struct run *vm_run_holding(const struct region *region, uintptr_t address);
 /* Gives back what has been free for the decay time; cheap when nothing is due. */
 void vm_pageheap_tick(uint64_t now_ms);
 
+/* Gives back what is free beyond what may be kept by now (footprint.h). */
+void vm_pageheap_give_excess_back(uint64_t now_ms);
+
 /* Gives back all free memory, and the break but for `pad` bytes. True: something was given back. */
 bool vm_pageheap_trim(size_t pad);
 
