@@ -16,6 +16,7 @@ unit_tests = \
 	test/unit/lifeboat \
 	test/unit/lock \
 	test/unit/mapping \
+	test/unit/memory_storm \
 	test/unit/meta \
 	test/unit/pageheap \
 	test/unit/print \
@@ -205,6 +206,7 @@ libtest_a_SOURCES = \
 	test/lib/weak.c test/lib/weak.h
 
 libvm_unit_la_SOURCES = \
+	test/lib/core.c test/lib/core.h \
 	test/lib/fake_maps.c test/lib/fake_maps.h \
 	test/lib/fake_os.c test/lib/fake_os.h
 libvm_unit_la_LIBADD = libvm_core.la libvm_standalone.la
