@@ -76,14 +76,15 @@ preloaded_tests = \
 	$(map_storms) \
 	$(cxx_tests)
 
-# The storms on vm.max_map_count; `make soak-maps` runs them for SOAK_SECONDS each, whole contents checked.
+# The storms on vm.max_map_count; `make soak-maps` runs them for SOAK_SECONDS in all, in equal shares
+# and whole rounds, with whole contents checked.
 map_storms = \
 	test/stress/map_pressure_foreign \
 	test/stress/map_pressure_fork \
 	test/stress/map_pressure_holes \
 	test/stress/map_pressure_limit \
 	test/stress/map_pressure_rlimit
-SOAK_SECONDS = 120
+SOAK_SECONDS = 600
 
 # `./dev soak` runs the first of them for hours, and beside it the others and the storms in turn.
 soak_programs = test/stress/soak
@@ -268,8 +269,9 @@ unit-tests: $(unit_tests)
 .PHONY: unit-tests
 
 soak-maps: libvmalloc.la $(map_storms)
+	seconds=$$((($(SOAK_SECONDS) + $(words $(map_storms)) - 1) / $(words $(map_storms)))); \
 	for storm in $(map_storms); do \
-		VMALLOC_SO='$(abs_top_builddir)/.libs/libvmalloc.so' ./$$storm --full --seconds $(SOAK_SECONDS) || \
+		VMALLOC_SO='$(abs_top_builddir)/.libs/libvmalloc.so' ./$$storm --full --seconds $$seconds || \
 			exit 1; \
 	done
 # What is run again under other settings, VARIANTS of scripts/check-variants or all of them.
