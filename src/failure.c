@@ -46,11 +46,22 @@ static void tell(const struct vm_failure *failure)
 	vm_os_write_error(line.text, line.length);
 }
 
+/* More than a block takes of the kernel beside its own bytes: a whole slab, the least reserve for
+ * it (4 MiB), that one's tables, a chunk of records. */
+#define BESIDE (8 * MIB)
+
+/* Where the block by itself would fit, what it takes beside is what was refused. */
+static enum vm_cause find_cause(size_t size, size_t *limit)
+{
+	enum vm_cause cause = vm_os_find_cause(max_size(size, 1), limit);
+	return cause == VM_CAUSE_MEMORY ? vm_os_find_cause(size + BESIDE, limit) : cause;
+}
+
 void vm_failure_note(size_t size)
 {
 	struct vm_failure failure = {.cause = VM_CAUSE_SIZE, .size = size};
 	if (size <= PTRDIFF_MAX)
-		failure.cause = vm_os_find_cause(max_size(size, 1), &failure.limit);
+		failure.cause = find_cause(size, &failure.limit);
 	if (tcache_is_own())
 		vm_tcache->failure = failure;
 	tell(&failure);

@@ -17,6 +17,7 @@ unit_tests = \
 	test/unit/lifeboat \
 	test/unit/lock \
 	test/unit/mapping \
+	test/unit/memory_storm \
 	test/unit/meta \
 	test/unit/pageheap \
 	test/unit/print \
@@ -76,14 +77,15 @@ preloaded_tests = \
 	$(map_storms) \
 	$(cxx_tests)
 
-# The storms on vm.max_map_count; `make soak-maps` runs them for SOAK_SECONDS each, whole contents checked.
+# The storms on vm.max_map_count; `make soak-maps` runs them for SOAK_SECONDS in all, in equal shares
+# and whole rounds, with whole contents checked.
 map_storms = \
 	test/stress/map_pressure_foreign \
 	test/stress/map_pressure_fork \
 	test/stress/map_pressure_holes \
 	test/stress/map_pressure_limit \
 	test/stress/map_pressure_rlimit
-SOAK_SECONDS = 120
+SOAK_SECONDS = 600
 
 # `./dev soak` runs the first of them for hours, and beside it the others and the storms in turn.
 soak_programs = test/stress/soak
@@ -206,6 +208,7 @@ libtest_a_SOURCES = \
 	test/lib/weak.c test/lib/weak.h
 
 libvm_unit_la_SOURCES = \
+	test/lib/core.c test/lib/core.h \
 	test/lib/fake_maps.c test/lib/fake_maps.h \
 	test/lib/fake_os.c test/lib/fake_os.h
 libvm_unit_la_LIBADD = libvm_core.la libvm_standalone.la
@@ -267,8 +270,9 @@ unit-tests: $(unit_tests)
 .PHONY: unit-tests
 
 soak-maps: libvmalloc.la $(map_storms)
+	seconds=$$((($(SOAK_SECONDS) + $(words $(map_storms)) - 1) / $(words $(map_storms)))); \
 	for storm in $(map_storms); do \
-		VMALLOC_SO='$(abs_top_builddir)/.libs/libvmalloc.so' ./$$storm --full --seconds $(SOAK_SECONDS) || \
+		VMALLOC_SO='$(abs_top_builddir)/.libs/libvmalloc.so' ./$$storm --full --seconds $$seconds || \
 			exit 1; \
 	done
 # What is run again under other settings, VARIANTS of scripts/check-variants or all of them.

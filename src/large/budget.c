@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "large/budget.h"
 
+#include "os/os.h"
+
 /* vm.max_map_count where nobody set it. */
 enum { DEFAULT_LIMIT = 65530 };
 
@@ -8,10 +10,6 @@ enum { RESERVE_LEAST = 2000 };
 
 /* The bound moves this far, or a sixteenth of the limit, between two readings. */
 enum { STEP_LEAST = 1000 };
-
-/* A reading takes about 0.2 us a map: with so many maps a ms of waiting for the next one, it takes
- * about a four-hundredth of the time, and a fall of the count is seen within some seconds. */
-enum { MAPS_A_MS_OF_WAITING = 12 };
 
 static size_t minus(size_t a, size_t b)
 {
@@ -33,16 +31,11 @@ void vm_budget_begin(struct budget *budget, size_t limit, size_t share_percent, 
 	budget->normal_below = min_size(minus(by_count, limit / 32), share - share / 4);
 }
 
-static uint64_t next_reading(size_t maps, uint64_t now_ms)
-{
-	return now_ms + 1 + maps / MAPS_A_MS_OF_WAITING;
-}
-
 void vm_budget_enter(struct budget *budget, size_t count, size_t own, uint64_t now_ms)
 {
 	budget->count = count;
 	budget->own = own;
-	budget->next_ms = next_reading(count, now_ms);
+	budget->next_ms = now_ms + os_count_pause_ms(count);
 }
 
 bool vm_budget_wants_reading(const struct budget *budget, size_t own)
@@ -56,6 +49,6 @@ bool vm_budget_claim_reading(struct budget *budget, size_t own, bool refused, ui
 {
 	if (now_ms < budget->next_ms || !(refused || vm_budget_wants_reading(budget, own)))
 		return false;
-	budget->next_ms = next_reading(max_size(budget->count, own), now_ms);
+	budget->next_ms = now_ms + os_count_pause_ms(max_size(budget->count, own));
 	return true;
 }

@@ -7,9 +7,10 @@
  * the bound of our own (vma.h) has moved since. Both ends of TIGHT lie apart, so that it does not
  * come and go with each map.
  *
- * Reading the count takes 0.15 to 0.25 us a map (shared/linux-vm.md, 5), so it is read only after the
- * bound has moved far, when the kernel refused a map, and now and then while the process's count is
- * what makes it TIGHT; and never sooner than a thousand times the cost after the last time.
+ * Reading the count is dear (os_count_pause_ms), so it is read only after the bound has moved far,
+ * when the kernel refused a map, and now and then while the process's count is what makes it TIGHT;
+ * and never sooner than a thousand times the cost after the last time. Where every map is refused,
+ * it is known without.
  *
  * Pure: no lock, no system call. Zeroed: to be begun.
  */

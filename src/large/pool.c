@@ -179,25 +179,26 @@ void vm_pool_end(void)
 		vm_os_wake_one(&pool.underway);
 }
 
-/* Reads the count of maps where that is due; the files without the lock. */
+/* Takes note of the count of maps where it is known or due to be read; the files without the lock. */
 static void read_maps(bool refused, uint64_t now_ms)
 {
 	if (!vm_options.map_count)
 		return;
+	/* The kernel itself says that it is the limit and one: nothing waits for a reading. */
+	bool all_used = refused && vm_pool_may_map() && vm_os_out_of_maps();
 	vm_pool_enter();
 	size_t own = pool.maps.count;
-	bool due = vm_budget_claim_reading(&pool.budget, own, refused, now_ms);
+	bool due = all_used || vm_budget_claim_reading(&pool.budget, own, refused, now_ms);
 	publish_budget();
 	vm_pool_leave();
 	if (!due)
 		return;
-	size_t limit = vm_os_map_limit();
-	size_t count = vm_os_count_maps();
+	size_t limit = vm_os_map_limit() ?: vm_os.map_limit;
+	size_t count = all_used ? limit + 1 : vm_os_count_maps();
 	vm_pool_enter();
 	if (count)
 		vm_budget_enter(&pool.budget, count, own, now_ms);
-	vm_budget_begin(&pool.budget, limit ? limit : vm_os.map_limit, vm_options.map_share,
-			vm_options.map_reserve);
+	vm_budget_begin(&pool.budget, limit, vm_options.map_share, vm_options.map_reserve);
 	publish_budget();
 	vm_pool_leave();
 }

@@ -67,12 +67,18 @@ static void *map_or_launch(size_t bytes)
 	return address;
 }
 
-/* A new chunk of at least `bytes`; what is left of the old one goes to the lists. */
+/* A new chunk of at least `bytes`, the least one where a larger is refused; what is left of the old
+ * one goes to the lists. */
 static bool map_chunk(size_t bytes)
 {
+	size_t least = max_size(bytes, CHUNK_LEAST);
 	size_t chunk = clamp_size(meta.mapped / 4, CHUNK_LEAST, CHUNK_MOST);
-	chunk = align_up(max_size(chunk, bytes), CHUNK_LEAST);
+	chunk = align_up(max_size(chunk, least), CHUNK_LEAST);
 	void *address = map_or_launch(chunk);
+	if (!address && chunk > least) {
+		chunk = least;
+		address = map_or_launch(chunk);
+	}
 	if (!address)
 		return false;
 	keep(meta.fresh, meta.end);

@@ -28,6 +28,7 @@ static struct {
 	uintptr_t records_end;
 	uint64_t wait_ms;
 	uint64_t next_look_ms;
+	uint64_t rest_until_ms; /* the last look took so long */
 	_Atomic bool launched; /* to be read without the lock */
 } lifeboat = {.lock = LOCK_INIT(RANK_LIFEBOAT)};
 
@@ -46,7 +47,7 @@ static bool hold_ballast(void)
 /* What is not held is looked for later: a limit of the address space may have refused it. */
 static void look_later(uint64_t now_ms, bool held)
 {
-	lifeboat.next_look_ms = now_ms + lifeboat.wait_ms;
+	lifeboat.next_look_ms = max_size(now_ms + lifeboat.wait_ms, lifeboat.rest_until_ms);
 	atomic_store_explicit(&lifeboat.launched, !held, memory_order_relaxed);
 }
 
@@ -135,10 +136,11 @@ void *vm_lifeboat_records(size_t bytes)
 	return records;
 }
 
-static bool has_room(void)
+static bool has_room(uint64_t now_ms)
 {
 	size_t limit = vm_os_map_limit();
 	size_t maps = vm_os_count_maps();
+	lifeboat.rest_until_ms = now_ms + os_count_pause_ms(maps);
 	return maps && maps + ROOM_MAPS < limit;
 }
 
@@ -148,7 +150,7 @@ void vm_lifeboat_tick(uint64_t now_ms)
 		return;
 	lock_take(&lifeboat.lock);
 	if (now_ms >= lifeboat.next_look_ms) {
-		bool held = has_room() && hold_ballast() && give_reserve_back();
+		bool held = has_room(now_ms) && hold_ballast() && give_reserve_back();
 		lifeboat.wait_ms = min_size(2 * lifeboat.wait_ms, MOST_WAIT_MS);
 		look_later(now_ms, held);
 	}

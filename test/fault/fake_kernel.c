@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* The fault sweep (sweep.h) over the core on the fake kernel, from the very first call on. */
+#include "core.h"
 #include "fake_os.h"
 #include "must.h"
 #include "sweep.h"
 
 #include "boot.h"
-#include "large/pool.h"
 #include "meta/meta.h"
 #include "os/conf.h"
-#include "os/os.h"
-#include "small/bin.h"
-#include "small/pageheap.h"
-#include "small/region.h"
 
 #include <stdatomic.h>
 
@@ -20,11 +16,9 @@
 /* Few, so that the budget becomes tight in the scenarios. */
 enum { MAP_LIMIT = 3000 };
 
-/* What is not told of elsewhere: the ballast, and in one scenario tables of pages that were
- * replaced. */
-#define BALLAST (48 * PAGE_BYTES)
+/* In one scenario tables of pages are replaced, and stay. */
 #define TABLES_OF_4_GIB (10 * MIB)
-static size_t untold_most = BALLAST;
+static size_t tables_replaced;
 
 /* In the place of standalone.c's: the heap begins at the break. */
 bool vm_is_process_malloc(void)
@@ -93,49 +87,14 @@ static void begin(void)
 	fake_os.slow = true;
 }
 
-static void check_tables(void)
-{
-	if (!atomic_load(&vm_booted))
-		return;
-	vm_bins_check();
-	vm_pageheap_check();
-	const struct mapping *mapping = vm_pool_enter();
-	const struct vma_model *maps = vm_pool_maps();
-	vm_mapping_check(mapping);
-	vm_vma_check(maps);
-	must(!mapping->held_count);
-	must(!maps->reserved);
-	must(maps->bytes == mapping->live_bytes + mapping->dirty.bytes + mapping->clean.bytes);
-	vm_pool_leave();
-}
-
-static size_t bytes_of_regions(void)
-{
-	size_t bytes = 0;
-	for (unsigned i = 0; i < REGIONS_MOST; i++) {
-		const struct region *region = &vm_regions[i];
-		const size_t pages = region->table_pages;
-		if (i < vm_region_count)
-			bytes += region->by_break ? region->bytes : region->limit_bytes;
-		bytes += 2 * align_up(pages, 64 * KIB) + align_up(pages * sizeof(void *), 64 * KIB);
-	}
-	return bytes;
-}
-
-/* Nobody else allocates in this process. */
 static struct footprint footprint(void)
 {
-	struct vm_stats stats;
-	must(vm_stats(&stats, sizeof stats) == sizeof stats);
-	must(stats.heap_mapped == stats.heap_free_clean);
-	must(!stats.heap_free_dirty && !stats.small_live && !stats.small_cached);
-	must(!stats.large_blocks && !stats.large_live && !stats.large_dirty && !stats.large_clean);
-	const size_t told = stats.meta_mapped + bytes_of_regions() + untold_most;
+	core_must_be_empty();
 	return (struct footprint){
 		.bytes = fake_maps.bytes,
 		.maps = fake_maps.count,
 		.records = records.in_use,
-		.strays = fake_maps.bytes - min_size(told, fake_maps.bytes),
+		.strays = core_stray_bytes(core_ballast_bytes + tables_replaced),
 	};
 }
 
@@ -171,7 +130,7 @@ static void empty_maps(void)
 
 static void use_heap_only(void)
 {
-	untold_most = BALLAST + TABLES_OF_4_GIB;
+	tables_replaced = TABLES_OF_4_GIB;
 	vm_options.mmap_threshold = GIB;
 }
 
@@ -187,7 +146,7 @@ const struct world world = {
 	.refuse = refuse,
 	.requests = requests,
 	.has_records = true,
-	.check_tables = check_tables,
+	.check_tables = core_check_tables,
 	.footprint = footprint,
 	.spare = spare,
 	.move_break = fake_os_foreign_move_break,

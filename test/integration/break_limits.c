@@ -144,22 +144,54 @@ START_TEST(a_raised_limit_is_used)
 }
 END_TEST
 
-typedef bool last_failure(struct vm_failure *);
-
-/* Nothing of it is the fault of vm.max_map_count, although every map is refused. */
-START_TEST(a_limit_lowered_below_what_there_is_is_told_as_the_cause)
+static void ck_last_failure(size_t size, enum vm_cause cause, size_t bytes)
 {
+	typedef bool last_failure(struct vm_failure *);
 	last_failure *last = (last_failure *)dlsym(RTLD_DEFAULT, "vm_last_failure");
 	struct vm_failure failure;
 
 	if (!suite_tests_the_library())
 		return;
+	ck_assert(last(&failure));
+	ck_assert_uint_eq(failure.size, size);
+	ck_assert_msg(failure.cause == cause && failure.limit == bytes,
+		      "%zu bytes: cause %d, limit %zu", size, (int)failure.cause, failure.limit);
+}
+
+/* Nothing of it is the fault of vm.max_map_count, although every map is refused. */
+START_TEST(a_limit_lowered_below_what_there_is_is_told_as_the_cause)
+{
 	const size_t bytes = proc_status_bytes("VmSize:") / 2;
+
 	limit(RLIMIT_AS, bytes);
 	ck_assert_ptr_null(opaque(malloc(300 * MIB)));
-	ck_assert(last(&failure));
-	ck_assert_int_eq(failure.cause, VM_CAUSE_ADDRESS_LIMIT);
-	ck_assert_uint_eq(failure.limit, bytes);
+	ck_last_failure(300 * MIB, VM_CAUSE_ADDRESS_LIMIT, bytes);
+}
+END_TEST
+
+/* Up to the limit by blocks of one size, in whose slab's place smaller ones may still be had. */
+static void ck_cause_by_size(int resource, const char *field, enum vm_cause cause)
+{
+	static const size_t sizes[] = { 20000, 10000, 5000, 2000, 1000, 300, 100, 16 };
+	const size_t bytes = proc_status_bytes(field) + 24 * MIB;
+
+	limit(resource, bytes);
+	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+		while (opaque(malloc(sizes[i])))
+			;
+		ck_last_failure(sizes[i], cause, bytes);
+	}
+}
+
+START_TEST(a_data_limit_is_told_as_the_cause_by_a_block_of_any_size)
+{
+	ck_cause_by_size(RLIMIT_DATA, "VmData:", VM_CAUSE_DATA_LIMIT);
+}
+END_TEST
+
+START_TEST(an_address_space_limit_is_told_as_the_cause_by_a_block_of_any_size)
+{
+	ck_cause_by_size(RLIMIT_AS, "VmSize:", VM_CAUSE_ADDRESS_LIMIT);
 }
 END_TEST
 
@@ -241,6 +273,8 @@ int main(int argc, char **argv)
 		free_and_realloc_to_smaller_work_at_the_limit,
 		a_raised_limit_is_used,
 		a_limit_lowered_below_what_there_is_is_told_as_the_cause,
+		a_data_limit_is_told_as_the_cause_by_a_block_of_any_size,
+		an_address_space_limit_is_told_as_the_cause_by_a_block_of_any_size,
 		what_leaves_the_caches_is_room_although_it_is_purged_on_the_way,
 		a_program_starts_and_works_under_ulimit_v_200000,
 		a_program_starts_and_works_under_a_small_data_limit,

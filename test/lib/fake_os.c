@@ -21,6 +21,7 @@ struct fake_os fake_os = {
 	.map_limit = 65530,
 	.address_limit = SIZE_MAX,
 	.data_limit = SIZE_MAX,
+	.commit_limit = SIZE_MAX,
 	.now_ms = 1000,
 };
 
@@ -91,10 +92,22 @@ static bool admit(bool allowed)
 	return allowed;
 }
 
+/* Whether `bytes` more stay within a limit, which may be below what there is. */
+static bool room_below(size_t limit, size_t used, size_t bytes)
+{
+	return !bytes || (used <= limit && bytes <= limit - used);
+}
+
+static bool room_to_write(size_t bytes)
+{
+	return room_below(fake_os.data_limit, fake_maps.writable_bytes, bytes) &&
+	       room_below(fake_os.commit_limit, fake_maps.writable_bytes, bytes);
+}
+
 static bool room_for_bytes(size_t bytes, bool writable)
 {
-	return fake_maps.bytes + bytes <= fake_os.address_limit &&
-	       (!writable || fake_maps.writable_bytes + bytes <= fake_os.data_limit);
+	return room_below(fake_os.address_limit, fake_maps.bytes, bytes) &&
+	       (!writable || room_to_write(bytes));
 }
 
 /* mmap and brk look at the limit with `>`, before they merge. */
@@ -237,8 +250,7 @@ static bool commit(uintptr_t start, uintptr_t end)
 		return admit(true);
 	const struct vma *vma = fake_maps_at(start);
 	must(vma->kind == FAKE_RESERVED && vma->end >= end);
-	if (!admit(fake_maps.writable_bytes + (end - start) <= fake_os.data_limit &&
-		   room_for_splits(splits_of_commit(start, end))))
+	if (!admit(room_to_write(end - start) && room_for_splits(splits_of_commit(start, end))))
 		return false;
 	fake_maps_split(start);
 	fake_maps_split(end);
@@ -549,11 +561,30 @@ bool vm_os_out_of_maps(void)
 	return fake_maps.count > fake_os.map_limit;
 }
 
+/* As the real one finds it: what would refuse a map of so many bytes now. */
+static enum vm_cause cause_by_limits(size_t bytes, size_t *limit)
+{
+	*limit = fake_os.map_limit;
+	if (vm_os_out_of_maps())
+		return VM_CAUSE_MAP_LIMIT;
+	*limit = fake_os.address_limit;
+	if (!room_below(*limit, fake_maps.bytes, bytes))
+		return VM_CAUSE_ADDRESS_LIMIT;
+	*limit = fake_os.data_limit;
+	if (!room_below(*limit, fake_maps.writable_bytes, bytes))
+		return VM_CAUSE_DATA_LIMIT;
+	*limit = 0;
+	return room_to_write(bytes) ? VM_CAUSE_MEMORY : VM_CAUSE_OVERCOMMIT;
+}
+
 enum vm_cause vm_os_find_cause(size_t bytes, size_t *limit)
 {
 	fake_os.cause_bytes = bytes;
 	*limit = fake_os.map_limit;
 	if (fake_os.cause)
 		return fake_os.cause;
-	return vm_os_out_of_maps() ? VM_CAUSE_MAP_LIMIT : VM_CAUSE_MEMORY;
+	lock();
+	enum vm_cause cause = cause_by_limits(align_up(bytes, vm_os.page_bytes), limit);
+	unlock();
+	return cause;
 }

@@ -24,10 +24,11 @@ struct fake_os {
 	size_t map_limit;          /* vm.max_map_count */
 	size_t address_limit;      /* bytes of maps in all, as RLIMIT_AS */
 	size_t data_limit;         /* bytes of writable maps in all, as RLIMIT_DATA */
+	size_t commit_limit;       /* of the same, as vm.overcommit_memory=2 leaves to it */
 	bool purge_refused;        /* as if all memory were locked */
 	bool slow;                 /* calls let other threads run first */
 	_Atomic uint64_t now_ms;
-	enum vm_cause cause;       /* of refusals; VM_CAUSE_NONE: by the number of maps */
+	enum vm_cause cause;       /* of refusals; VM_CAUSE_NONE: by the limits */
 
 	/* The calls numbered from fail_from up to fail_to are refused; 0 and 0: none. */
 	uint64_t fail_from;

@@ -47,11 +47,28 @@ START_TEST(the_last_failure_is_kept_with_what_was_asked_for)
 	refuse(VM_CAUSE_OVERCOMMIT, 123456);
 	expect_last(VM_CAUSE_OVERCOMMIT, 123456, LIMIT);
 	ck_assert_uint_eq(fake_os.cause_bytes, 123456);
-	refuse(VM_CAUSE_MEMORY, 0);
-	expect_last(VM_CAUSE_MEMORY, 0, LIMIT);
+	refuse(VM_CAUSE_OVERCOMMIT, 0);
+	expect_last(VM_CAUSE_OVERCOMMIT, 0, LIMIT);
 	ck_assert_uint_eq(fake_os.cause_bytes, 1);
 	refuse(VM_CAUSE_MEMORY, PTRDIFF_MAX);
 	expect_last(VM_CAUSE_MEMORY, PTRDIFF_MAX, LIMIT);
+}
+END_TEST
+
+/* A small block takes a slab, and its slab a record: what a page would still be had for. */
+START_TEST(what_a_block_takes_beside_its_bytes_may_be_the_cause)
+{
+	setup();
+	fake_os.data_limit = fake_maps.writable_bytes + PAGE_BYTES;
+	vm_failure_note(100);
+	expect_last(VM_CAUSE_DATA_LIMIT, 100, fake_os.data_limit);
+	fake_os.data_limit = SIZE_MAX;
+	fake_os.commit_limit = fake_maps.writable_bytes + MIB;
+	vm_failure_note(MIB);
+	expect_last(VM_CAUSE_OVERCOMMIT, MIB, 0);
+	fake_os.commit_limit = fake_maps.writable_bytes + 100 * MIB;
+	vm_failure_note(50 * MIB);
+	expect_last(VM_CAUSE_MEMORY, 50 * MIB, 0);
 }
 END_TEST
 
@@ -137,6 +154,7 @@ int main(void)
 {
 	const TTest *const tests[] = {
 		the_last_failure_is_kept_with_what_was_asked_for,
+		what_a_block_takes_beside_its_bytes_may_be_the_cause,
 		a_size_beyond_any_is_its_own_cause_and_is_not_told,
 		each_cause_is_told_once_with_its_limit,
 		a_limit_that_is_not_known_is_called_so,

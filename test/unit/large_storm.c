@@ -384,13 +384,31 @@ START_TEST(maps_of_others_make_it_tight_and_their_going_ends_it)
 	ck_assert_uint_eq(stats().unmaps_refused, 0);
 
 	fake_os_foreign_maps_remove(5000);
-	vm_large_tick(fake_os_advance(600));
+	vm_large_tick(fake_os_advance(1900));
 	ck_assert(stats().map_tight); /* not looked at again yet */
 	vm_large_tick(fake_os_advance(200));
 	ck_assert(!stats().map_tight);
 	ck_assert_uint_lt(stats().map_count, 3100);
 	must(vm_large_free(whole));
 	ck_assert_ptr_nonnull(vm_large_alloc(2 * MIB, 16, &(bool){false}));
+}
+END_TEST
+
+START_TEST(it_is_tight_at_once_where_the_kernel_refuses_every_map)
+{
+	fake_os.map_limit = 8000;
+	setup();
+	must(alloc_checker());
+	fake_os_foreign_maps_add(5000);
+	vm_pool_note_refusal();
+	ck_assert_uint_eq(stats().map_count, fake_maps.count);
+	ck_assert(!stats().map_tight);
+
+	/* Although it is not due to be read again. */
+	fake_os_foreign_maps_add(8001 - fake_maps.count);
+	ck_assert_ptr_null(alloc_checker());
+	ck_assert(stats().map_tight);
+	ck_assert_uint_eq(stats().map_count, 8001);
 }
 END_TEST
 
@@ -610,6 +628,7 @@ int main(void)
 		storm_in_a_forked_child,
 		a_checkerboard_keeps_within_the_share,
 		maps_of_others_make_it_tight_and_their_going_ends_it,
+		it_is_tight_at_once_where_the_kernel_refuses_every_map,
 		the_count_is_not_read_where_the_option_says_so,
 		any_call_may_be_refused_once,
 		all_calls_may_be_refused_from_any_one_on,

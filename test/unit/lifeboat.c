@@ -242,6 +242,26 @@ START_TEST(looks_at_the_count_become_rarer_while_there_is_no_room)
 }
 END_TEST
 
+START_TEST(looks_take_a_thousandth_of_the_time_however_often_it_is_launched)
+{
+	fake_os.map_limit = 20000;
+	vm_os_init();
+	vm_lifeboat_init();
+	uint64_t pause_ms = 1000;
+	for (int round = 0; round < 3; round++) {
+		fake_os_foreign_maps_add(20001 - fake_maps.count);
+		ck_assert(vm_lifeboat_launch());
+		fake_os_foreign_maps_remove(2000);
+		vm_lifeboat_tick(fake_os_advance(pause_ms - 1));
+		ck_assert(!vm_lifeboat_held());
+		uint64_t next_pause_ms = os_count_pause_ms(fake_maps.count);
+		vm_lifeboat_tick(fake_os_advance(1));
+		ck_assert(vm_lifeboat_held());
+		pause_ms = next_pause_ms;
+	}
+}
+END_TEST
+
 START_TEST(a_refused_ballast_is_asked_for_again)
 {
 	setup();
@@ -338,6 +358,7 @@ int main(void)
 		no_room_for_any_reserve_gives_no_records,
 		the_ballast_is_taken_again_when_the_count_has_fallen,
 		looks_at_the_count_become_rarer_while_there_is_no_room,
+		looks_take_a_thousandth_of_the_time_however_often_it_is_launched,
 		a_refused_ballast_is_asked_for_again,
 		a_part_that_the_kernel_does_not_take_is_held_on,
 		a_ballast_refused_at_the_start_is_taken_later,

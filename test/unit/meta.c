@@ -143,6 +143,19 @@ START_TEST(a_refusal_is_an_answer_and_passes)
 }
 END_TEST
 
+START_TEST(near_a_limit_of_memory_chunks_are_small)
+{
+	vm_os_init();
+	while (vm_meta_mapped() < 64 * MIB)
+		must(vm_meta_alloc(PAGE_BYTES));
+	size_t mapped = vm_meta_mapped();
+	fake_os.data_limit = fake_maps.writable_bytes + MIB;
+	while (vm_meta_alloc(PAGE_BYTES))
+		;
+	ck_assert_uint_eq(vm_meta_mapped(), mapped + MIB);
+}
+END_TEST
+
 START_TEST(null_is_no_record)
 {
 	vm_os_init();
@@ -162,6 +175,7 @@ int main(void)
 		many_records_take_few_maps_and_little_more_than_their_bytes,
 		what_alignment_skips_is_used_for_smaller_records,
 		a_refusal_is_an_answer_and_passes,
+		near_a_limit_of_memory_chunks_are_small,
 		null_is_no_record,
 		NULL,
 	};
