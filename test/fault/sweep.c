@@ -386,6 +386,18 @@ static void threads(struct set *set)
 		drop_all(&thread_sets[i]);
 }
 
+/* Of each kind, in the first run, of the process that has most: a child counts on from its parent's.
+ * Shared by all processes. */
+static uint64_t *requests;
+static bool is_first_run;
+
+static void note_requests(void)
+{
+	for (int records = 0; is_first_run && records <= world.has_records; records++)
+		if (requests[records] < world.requests(records))
+			requests[records] = world.requests(records);
+}
+
 static void be_a_child(void *set)
 {
 	if (world.forked)
@@ -398,6 +410,7 @@ static void be_a_child(void *set)
 	take_mixed(set, 0);
 	resize(set, 0, 2000000);
 	drop_all(set);
+	note_requests();
 }
 
 static void forks(struct set *set)
@@ -479,7 +492,6 @@ struct fault {
 	void (*scenario)(struct set *set);
 	uint64_t nth; /* 0: nothing is refused */
 	const struct mode *mode;
-	uint64_t *requests; /* of each kind, in the first run; shared with the parent */
 };
 
 /* So many times at most until a run takes no more than the one before: where it gets some records
@@ -493,9 +505,7 @@ static struct footprint run(const struct fault *fault, uint64_t nth)
 	world.refuse(nth, fault->mode->for_ever, fault->mode->records);
 	fault->scenario(&set);
 	drop_all(&set);
-	for (int records = 0; records <= world.has_records; records++)
-		if (!fault->requests[records])
-			fault->requests[records] = world.requests(records);
+	note_requests();
 	world.refuse(0, false, false);
 	world.check_tables();
 
@@ -527,7 +537,10 @@ static void make_fault(void *arg)
 	const struct fault *fault = arg;
 
 	world.begin();
+	requests[0] = requests[1] = 0;
+	is_first_run = true;
 	struct footprint before, now = run(fault, fault->nth);
+	is_first_run = false;
 	unsigned rounds = 1;
 	do {
 		must(rounds++ < ROUNDS_MOST);
@@ -548,18 +561,17 @@ static void make_fault(void *arg)
 static unsigned runs_wanted; /* 0: all */
 
 /* By how many there are when nothing is refused. */
-static uint64_t choose_stride(const struct fault *fault, bool records)
+static uint64_t choose_stride(bool records)
 {
-	return runs_wanted ? fault->requests[records] / runs_wanted + 1 : 1;
+	return runs_wanted ? requests[records] / runs_wanted + 1 : 1;
 }
 
 static void sweep_mode(struct fault *fault, uint64_t first, uint64_t stride)
 {
-	const uint64_t *requests = &fault->requests[fault->mode->records];
+	const uint64_t *most = &requests[fault->mode->records];
 	unsigned runs = 0;
 
-	for (fault->nth = first; !runs || fault->nth <= *requests + stride; fault->nth += stride) {
-		fault->requests[0] = fault->requests[1] = 0;
+	for (fault->nth = first; !runs || fault->nth <= *most + stride; fault->nth += stride) {
 		const int status = child_status(make_fault, fault);
 		ck_assert_msg(status == 0, "%s %llu %s: status %d", fault->name,
 			      (unsigned long long)fault->nth, fault->mode->name, status);
@@ -575,11 +587,8 @@ static void sweep(const char *name, void (*scenario)(struct set *set))
 	struct rng rng = rng_make(rng_process_seed());
 	struct fault fault = {.name = name, .scenario = scenario, .mode = &modes[0]};
 
-	fault.requests = mmap(NULL, 2 * sizeof *fault.requests, PROT_READ | PROT_WRITE,
-			      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	ck_assert_ptr_ne(fault.requests, MAP_FAILED);
 	ck_assert_msg(child_status(make_fault, &fault) == 0, "%s 0 once", name);
-	const uint64_t strides[] = {choose_stride(&fault, false), choose_stride(&fault, true)};
+	const uint64_t strides[] = {choose_stride(false), choose_stride(true)};
 	for (fault.mode = modes; fault.mode < modes + MODES; fault.mode++) {
 		const uint64_t stride = strides[fault.mode->records];
 		if (!fault.mode->records || world.has_records)
@@ -598,14 +607,13 @@ SCENARIOS(ROW_TEST)
 /* For a debugger. */
 static int run_one(char **argv)
 {
-	static uint64_t requests[2];
-	struct fault fault = {argv[1], NULL, strtoull(argv[2], NULL, 0), NULL, requests};
+	struct fault fault = {argv[1], NULL, strtoull(argv[2], NULL, 0), NULL};
 
 	for (size_t i = 0; i < MODES; i++)
 		if (strcmp(argv[3], modes[i].name) == 0)
 			fault.mode = &modes[i];
 #define ROW_FIND(row, in_this_world)                                                               \
-	if (strcmp(argv[1], #row) == 0)                                                            \
+	if ((in_this_world) && strcmp(argv[1], #row) == 0)                                         \
 		fault.scenario = row;
 	SCENARIOS(ROW_FIND)
 	must(fault.scenario && fault.mode);
@@ -620,6 +628,9 @@ int sweep_main(int argc, char **argv, const char *name, unsigned runs)
 	const TTest *tests[32];
 	size_t count = 0;
 
+	requests = mmap(NULL, 2 * sizeof *requests, PROT_READ | PROT_WRITE,
+			MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	must(requests != MAP_FAILED);
 	if (argc == 4)
 		return run_one(argv);
 	const bool full = argc == 2 && strcmp(argv[1], "--full") == 0;
