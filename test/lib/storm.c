@@ -62,7 +62,7 @@ int storm_main(int argc, char **argv, const char *name, const TTest *const tests
 	child_seconds = storm_full ? 200 : child_seconds;
 	const double end = now() + seconds;
 	do
-		failed = suite_run(name, tests, storm_full ? 300 : 120);
+		failed = suite_run(name, tests, storm_full ? 1800 : 120);
 	while (failed == 0 && now() < end);
 	return failed;
 }

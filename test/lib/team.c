@@ -23,7 +23,7 @@ static void *work(void *arg)
 	struct blocks *blocks = mmap(NULL, sizeof *blocks, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	must(blocks != MAP_FAILED);
-	blocks_init(blocks, 200, team->max_size, rng_process_seed() + me->index);
+	blocks_init(blocks, team->slots ? team->slots : 200, team->max_size, rng_process_seed() + me->index);
 	while (!atomic_load_explicit(&team->stop, memory_order_relaxed)) {
 		blocks_step(blocks);
 		atomic_fetch_add_explicit(&team->steps[me->index], 1, memory_order_relaxed);

@@ -12,6 +12,7 @@
 enum { TEAM_MAX = 16 };
 
 struct team {
+	size_t slots;  /* of each thread's blocks; 0: 200 */
 	atomic_bool stop;
 	unsigned count;
 	size_t max_size;
