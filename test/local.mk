@@ -269,6 +269,14 @@ test_fuzz_libfuzzer_prefixed_LDFLAGS = -fsanitize=fuzzer
 unit-tests: $(unit_tests)
 .PHONY: unit-tests
 
+# What `make check` takes strides and a small part of, as a whole.
+full_tests = $(fault_tests) test/stress/process_storm
+check-full: libvmalloc.la $(full_tests)
+	for program in $(full_tests); do \
+		VMALLOC_SO='$(abs_top_builddir)/.libs/libvmalloc.so' ./$$program --full || exit 1; \
+	done
+.PHONY: check-full
+
 soak-maps: libvmalloc.la $(map_storms)
 	seconds=$$((($(SOAK_SECONDS) + $(words $(map_storms)) - 1) / $(words $(map_storms)))); \
 	for storm in $(map_storms); do \

@@ -386,16 +386,20 @@ static void threads(struct set *set)
 		drop_all(&thread_sets[i]);
 }
 
-/* Of each kind, in the first run, of the process that has most: a child counts on from its parent's.
- * Shared by all processes. */
-static uint64_t *requests;
+/* By all processes. */
+static struct {
+	/* Of each kind, in the first run, of the process that has most: a child counts on from its
+	 * parent's. */
+	uint64_t requests[2];
+	uint64_t runs; /* of all scenarios */
+} *shared;
 static bool is_first_run;
 
 static void note_requests(void)
 {
 	for (int records = 0; is_first_run && records <= world.has_records; records++)
-		if (requests[records] < world.requests(records))
-			requests[records] = world.requests(records);
+		if (shared->requests[records] < world.requests(records))
+			shared->requests[records] = world.requests(records);
 }
 
 static void be_a_child(void *set)
@@ -537,7 +541,7 @@ static void make_fault(void *arg)
 	const struct fault *fault = arg;
 
 	world.begin();
-	requests[0] = requests[1] = 0;
+	shared->requests[0] = shared->requests[1] = 0;
 	is_first_run = true;
 	struct footprint before, now = run(fault, fault->nth);
 	is_first_run = false;
@@ -563,12 +567,12 @@ static unsigned runs_wanted; /* 0: all */
 /* By how many there are when nothing is refused. */
 static uint64_t choose_stride(bool records)
 {
-	return runs_wanted ? requests[records] / runs_wanted + 1 : 1;
+	return runs_wanted ? shared->requests[records] / runs_wanted + 1 : 1;
 }
 
 static void sweep_mode(struct fault *fault, uint64_t first, uint64_t stride)
 {
-	const uint64_t *most = &requests[fault->mode->records];
+	const uint64_t *most = &shared->requests[fault->mode->records];
 	unsigned runs = 0;
 
 	for (fault->nth = first; !runs || fault->nth <= *most + stride; fault->nth += stride) {
@@ -580,6 +584,7 @@ static void sweep_mode(struct fault *fault, uint64_t first, uint64_t stride)
 	printf("%s %s: %u runs, every %llu.\n", fault->name, fault->mode->name, runs,
 	       (unsigned long long)stride);
 	fflush(stdout);
+	shared->runs += runs;
 }
 
 static void sweep(const char *name, void (*scenario)(struct set *set))
@@ -618,8 +623,8 @@ static int run_one(char **argv)
 	SCENARIOS(ROW_FIND)
 	must(fault.scenario && fault.mode);
 	make_fault(&fault);
-	printf("%llu calls, %llu records\n", (unsigned long long)requests[0],
-	       (unsigned long long)requests[1]);
+	printf("%llu calls, %llu records\n", (unsigned long long)shared->requests[0],
+	       (unsigned long long)shared->requests[1]);
 	return 0;
 }
 
@@ -628,9 +633,8 @@ int sweep_main(int argc, char **argv, const char *name, unsigned runs)
 	const TTest *tests[32];
 	size_t count = 0;
 
-	requests = mmap(NULL, 2 * sizeof *requests, PROT_READ | PROT_WRITE,
-			MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	must(requests != MAP_FAILED);
+	shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	must(shared != MAP_FAILED);
 	if (argc == 4)
 		return run_one(argv);
 	const bool full = argc == 2 && strcmp(argv[1], "--full") == 0;
@@ -641,5 +645,7 @@ int sweep_main(int argc, char **argv, const char *name, unsigned runs)
 	SCENARIOS(ROW_LIST)
 	tests[count] = NULL;
 	rng_process_seed();
-	return suite_run(name, tests, full ? 3600 : 180);
+	const int status = suite_run(name, tests, full ? 3600 : 180);
+	printf("%s: %llu runs in all.\n", name, (unsigned long long)shared->runs);
+	return status;
 }
