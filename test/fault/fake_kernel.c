@@ -134,6 +134,28 @@ static void use_heap_only(void)
 	vm_options.mmap_threshold = GIB;
 }
 
+static void *by_realloc(size_t size)
+{
+	return vm_realloc(NULL, size);
+}
+
+static void *by_least_alignment(size_t size)
+{
+	return vm_aligned_alloc(1, size);
+}
+
+static void *(*const other_mallocs[])(size_t) = {by_realloc, by_least_alignment, NULL};
+static void (*const other_frees[])(void *, size_t) = {vm_free_sized, NULL};
+
+static void ask(void)
+{
+	struct vm_stats stats;
+	struct vm_failure failure;
+
+	must(vm_stats(&stats, sizeof stats) == sizeof stats);
+	must(vm_last_failure(&failure) == (failure.cause != VM_CAUSE_NONE));
+}
+
 const struct world world = {
 	.malloc = vm_malloc,
 	.calloc = vm_calloc,
@@ -142,6 +164,9 @@ const struct world world = {
 	.free = vm_free,
 	.usable_size = vm_malloc_usable_size,
 	.trim = vm_malloc_trim,
+	.other_mallocs = other_mallocs,
+	.other_frees = other_frees,
+	.ask = ask,
 	.begin = begin,
 	.refuse = refuse,
 	.requests = requests,

@@ -30,6 +30,17 @@
 
 /* Of the library, where it is preloaded. */
 #pragma weak vm_stats
+#pragma weak vm_last_failure
+#pragma weak free_sized
+#pragma weak free_aligned_sized
+#pragma weak cfree
+void free_sized(void *block, size_t size);
+void free_aligned_sized(void *block, size_t alignment, size_t size);
+void cfree(void *block);
+void *__libc_memalign(size_t alignment, size_t size);
+extern __attribute__((weak)) void *new_nothrow(size_t size, const void *nothrow)
+	__asm__("_ZnwmRKSt9nothrow_t");
+extern __attribute__((weak)) void delete_sized(void *block, size_t size) __asm__("_ZdlPvm");
 
 /* Short, so that pass_time is. */
 #define OPTIONS "decay_ms:1,report_failures:false"
@@ -195,6 +206,88 @@ static void pass_time(void)
 	usleep(10000);
 }
 
+static void *by_realloc(size_t size)
+{
+	return realloc(NULL, size);
+}
+
+static void *by_reallocarray(size_t size)
+{
+	return reallocarray(NULL, 1, size);
+}
+
+static void *by_memalign(size_t size)
+{
+	return memalign(256, size);
+}
+
+static void *by_posix_memalign(size_t size)
+{
+	void *block = NULL;
+
+	errno = 54321;
+	const int error = posix_memalign(&block, 64, size);
+	must(errno == 54321);
+	must(error ? error == ENOMEM && !block : block != NULL);
+	errno = error;
+	return block;
+}
+
+static void *by_libc_memalign(size_t size)
+{
+	return __libc_memalign(16, size);
+}
+
+/* C++ knows no errno. */
+static void *by_new(size_t size)
+{
+	void *block = new_nothrow(size, NULL);
+
+	errno = block ? 0 : ENOMEM;
+	return block;
+}
+
+/* Called, not pointed to: a linker has only calls wait for a weak symbol. */
+static void by_free_sized(void *block, size_t size)
+{
+	free_sized(block, size);
+}
+
+static void by_free_aligned_sized(void *block, size_t size)
+{
+	free_aligned_sized(block, 8, size);
+}
+
+static void by_cfree(void *block, size_t size)
+{
+	(void)size;
+	cfree(block);
+}
+
+static void by_delete(void *block, size_t size)
+{
+	delete_sized(block, size);
+}
+
+static void *(*const other_mallocs[])(size_t) = {by_realloc, by_reallocarray, by_memalign,
+	by_posix_memalign, valloc, pvalloc, by_libc_memalign, by_new, NULL};
+static void (*const other_frees[])(void *, size_t) = {by_free_sized, by_free_aligned_sized, by_cfree,
+	by_delete, NULL};
+
+static void ask(void)
+{
+	struct vm_failure failure;
+	const struct mallinfo2 info = mallinfo2();
+
+	must(info.uordblks <= info.arena);
+	must(vm_last_failure(&failure) == (failure.cause != VM_CAUSE_NONE));
+	FILE *file = fopen("/dev/null", "we");
+	if (!file)
+		return;
+	malloc_info(0, file);
+	fclose(file);
+}
+
 const struct world world = {
 	.malloc = malloc,
 	.calloc = calloc,
@@ -203,6 +296,9 @@ const struct world world = {
 	.free = free,
 	.usable_size = malloc_usable_size,
 	.trim = malloc_trim,
+	.other_mallocs = other_mallocs,
+	.other_frees = other_frees,
+	.ask = ask,
 	.begin = begin,
 	.refuse = refuse,
 	.requests = requests,

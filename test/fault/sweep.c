@@ -92,15 +92,26 @@ static bool is_zero(const unsigned char *memory, size_t size)
 	return pattern_is_zero(memory, ENDS) && pattern_is_zero(memory + size - TAIL, TAIL);
 }
 
-static void drop(struct set *set, size_t i)
+static void free_by_free(void *block, size_t size)
+{
+	(void)size;
+	world.free(block);
+}
+
+static void drop_by(void (*by)(void *block, size_t size), struct set *set, size_t i)
 {
 	struct held *held = &set->held[i];
 
 	check(held);
 	errno = 12345;
-	world.free(held->memory);
+	by(held->memory, held->size);
 	must(errno == 12345);
 	held->memory = NULL;
+}
+
+static void drop(struct set *set, size_t i)
+{
+	drop_by(free_by_free, set, i);
 }
 
 static void enter(struct held *held, void *memory, size_t size)
@@ -115,11 +126,16 @@ static void enter(struct held *held, void *memory, size_t size)
 }
 
 /* Each puts a block, or none, in the place of another. */
-static void take(struct set *set, size_t i, size_t size)
+static void take_by(void *(*by)(size_t size), struct set *set, size_t i, size_t size)
 {
 	drop(set, i);
 	errno = 0;
-	enter(&set->held[i], opaque(world.malloc(size)), size);
+	enter(&set->held[i], opaque(by(size)), size);
+}
+
+static void take(struct set *set, size_t i, size_t size)
+{
+	take_by(world.malloc, set, i, size);
 }
 
 static void take_zeroed(struct set *set, size_t i, size_t size)
@@ -237,6 +253,22 @@ static void alignments(struct set *set)
 	drop_some(set, 0, 2);
 	for (size_t i = 0; i < 4; i++)
 		take_aligned(set, at++, 2 << 20, 4 << 20);
+}
+
+/* Each way to allocate meets each way to free. */
+static void other_functions(struct set *set)
+{
+	for (size_t way = 0; world.other_frees[way]; way++) {
+		size_t count = 0;
+		for (size_t i = 0; world.other_mallocs[i]; i++)
+			for (size_t j = 0; j < SIZES; j++)
+				take_by(world.other_mallocs[i], set, count++, sizes[j]);
+		world.ask();
+		check_set(set);
+		for (size_t i = 0; i < count; i++)
+			drop_by(world.other_frees[way], set, i);
+		world.ask();
+	}
 }
 
 static void trims(struct set *set)
@@ -463,6 +495,7 @@ static void huge_heap(struct set *set)
 	ROW(reallocs, true)                                                                        \
 	ROW(growth_by_realloc, true)                                                               \
 	ROW(alignments, true)                                                                      \
+	ROW(other_functions, true)                                                                 \
 	ROW(trims, true)                                                                           \
 	ROW(many_small, true)                                                                      \
 	ROW(many_medium, true)                                                                     \

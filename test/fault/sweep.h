@@ -37,6 +37,12 @@ struct world {
 	size_t (*usable_size)(void *block);
 	int (*trim)(size_t pad);
 
+	/* All other functions: those that allocate, with errno as malloc's, and those that free, up to
+	 * NULL each, and what only tells. */
+	void *(*const *other_mallocs)(size_t size);
+	void (*const *other_frees)(void *block, size_t size);
+	void (*ask)(void);
+
 	/* In a new process, before any call above. */
 	void (*begin)(void);
 
