@@ -672,6 +672,7 @@ int sweep_main(int argc, char **argv, const char *name, unsigned runs)
 		return run_one(argv);
 	const bool full = argc == 2 && strcmp(argv[1], "--full") == 0;
 	runs_wanted = full ? 0 : runs;
+	child_seconds = full ? 200 : 60; /* for what takes 2 on a machine of its own */
 #define ROW_LIST(row, in_this_world)                                                               \
 	if (in_this_world)                                                                         \
 		tests[count++] = row##_under_refusals;
