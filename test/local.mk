@@ -6,6 +6,7 @@
 unit_tests = \
 	test/unit/bin \
 	test/unit/boot \
+	test/unit/budget \
 	test/unit/conf \
 	test/unit/failure \
 	test/unit/fatal \
@@ -101,6 +102,7 @@ test_integration_thread_local_SOURCES = test/integration/thread_local.cpp
 
 # With the core and the real kernel, to look inside; malloc is the C library's.
 core_tests = \
+	test/integration/stderr_in_parts \
 	test/integration/vma_model
 
 # With the library in another way: opened, or one of the archives.
@@ -253,6 +255,7 @@ test_fault_real_kernel_SOURCES = test/fault/real_kernel.c $(fault_sweep)
 test_fault_real_kernel_LDADD = libtest.a $(CHECK_LIBS) -ldl
 
 test_integration_conf_symbol_LDFLAGS = -rdynamic
+test_integration_stderr_in_parts_LDFLAGS = -Wl,--wrap=syscall
 test_integration_prefixed_LDADD = libtest.a libvmalloc_prefixed.a $(CHECK_LIBS)
 test_integration_static_link_LDADD = libtest.a libvmalloc.a $(CHECK_LIBS)
 test_integration_static_link_LDFLAGS = -all-static

@@ -216,7 +216,7 @@ void vm_pool_batch_init(struct pool_batch *batch)
 
 void vm_pool_batch_add(struct pool_batch *batch, struct range *range)
 {
-	vm_assert(range->state == RANGE_HELD);
+	vm_assert(range->state == RANGE_HELD && batch->count < POOL_BATCH_MOST);
 	list_insert_before(&batch->ranges, &range->by_age);
 	batch->count++;
 }

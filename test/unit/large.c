@@ -609,6 +609,47 @@ START_TEST(a_refused_block_is_served_from_what_is_free_but_scattered)
 }
 END_TEST
 
+/* What is known of a map that was just made is not what was known of the record that it got. */
+START_TEST(the_rest_of_a_new_map_is_known_to_hold_nothing)
+{
+	setup();
+	enum { COUNT = 6 };
+	char *blocks[COUNT];
+	bool zeroed;
+	vm_options.decay_ms = 0;
+	for (int i = 0; i < COUNT; i++)
+		blocks[i] = alloc_touched(MIB);
+	for (int i = 0; i < COUNT; i++)
+		ck_assert(vm_large_free(blocks[i]));
+	uint64_t purges = fake_os.purges;
+	fake_os.fail_from = fake_os.calls + 2; /* after the map */
+	fake_os.fail_to = UINT64_MAX;
+	ck_assert_ptr_nonnull(vm_large_alloc(3 * PAGE, 64 * KIB, &zeroed));
+	ck_assert_uint_eq(fake_os.purges, purges);
+	ck_assert_uint_eq(stats().large_dirty, 0);
+	ck_assert_uint_eq(stats().large_clean, 64 * KIB - PAGE);
+}
+END_TEST
+
+START_TEST(a_refused_unmap_tells_the_budget_that_others_have_used_up_the_maps)
+{
+	fake_os.map_limit = 3000;
+	setup();
+	vm_options.map_count = true;
+	vm_options.decay_ms = 0;
+	char *blocks[5];
+	for (int i = 0; i < 5; i++)
+		blocks[i] = alloc_touched(MIB);
+	fake_os_foreign_maps_add(fake_os.map_limit - fake_maps.count);
+	ck_assert(vm_large_free(blocks[1]));
+	ck_assert_uint_eq(stats().unmaps_refused, 1);
+	ck_assert_uint_eq(stats().splits_avoided, 0);
+	ck_assert(vm_large_free(blocks[3]));
+	ck_assert_uint_eq(stats().unmaps_refused, 1);
+	ck_assert_uint_eq(stats().splits_avoided, 1);
+}
+END_TEST
+
 /* Resizing ---------------------------------------------------------------------------------- */
 
 START_TEST(shrinking_gives_the_tail_back)
@@ -737,6 +778,8 @@ int main(void)
 		a_range_that_goes_makes_room_for_one_that_could_not,
 		memory_that_is_locked_stays_ours_until_it_is_not,
 		a_refused_block_is_served_from_what_is_free_but_scattered,
+		the_rest_of_a_new_map_is_known_to_hold_nothing,
+		a_refused_unmap_tells_the_budget_that_others_have_used_up_the_maps,
 		shrinking_gives_the_tail_back,
 		growing_takes_the_free_ranges_above,
 		moving_keeps_the_contents_and_gives_up_the_old_place,

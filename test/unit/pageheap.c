@@ -9,6 +9,7 @@
 #include "base/sizeclass.h"
 #include "meta/meta.h"
 #include "os/conf.h"
+#include "os/lifeboat.h"
 #include "os/os.h"
 #include "small/pageheap.h"
 
@@ -574,6 +575,26 @@ START_TEST(a_child_of_a_fork_during_a_purge_has_all_pages)
 }
 END_TEST
 
+START_TEST(only_without_the_ballast_is_memory_committed_ahead_of_a_fork)
+{
+	fake_os.map_limit = 3000;
+	vm_os_init();
+	vm_lifeboat_init();
+	must(vm_pageheap_init(false));
+	const struct region *region = &vm_regions[0];
+	size_t committed = region->committed_bytes;
+	vm_pageheap_lock_for_fork();
+	vm_pageheap_unlock_after_fork(false);
+	ck_assert_uint_eq(region->committed_bytes, committed);
+
+	fake_os_foreign_maps_add(fake_os.map_limit + 1 - fake_maps.count);
+	ck_assert(vm_lifeboat_launch());
+	vm_pageheap_lock_for_fork();
+	vm_pageheap_unlock_after_fork(false);
+	ck_assert_uint_gt(region->committed_bytes, committed);
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = {
@@ -593,6 +614,7 @@ int main(void)
 		sizes_beyond_any_run_are_refused,
 		without_records_a_run_stays_as_it_is_where_it_takes_one,
 		a_child_of_a_fork_during_a_purge_has_all_pages,
+		only_without_the_ballast_is_memory_committed_ahead_of_a_fork,
 		NULL,
 	};
 	return suite_run("pageheap", tests, 60);

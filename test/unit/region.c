@@ -417,6 +417,37 @@ START_TEST(at_the_limit_on_maps_the_lifeboat_gives_a_last_reserve)
 }
 END_TEST
 
+START_TEST(ahead_of_a_fork_half_of_the_rest_is_committed_or_as_much_as_the_kernel_grants)
+{
+	setup(false);
+	grow_region(0, MIB);
+	struct region *region = &vm_regions[0];
+	size_t old_bytes = region->bytes;
+	size_t left = region->limit_bytes - region->bytes;
+
+	fake_os.data_limit = fake_maps.writable_bytes + left / 3;
+	vm_regions_commit_ahead();
+	ck_assert_uint_gt(region->committed_bytes, old_bytes + left / 4 - MIB);
+	ck_assert_uint_le(region->committed_bytes, old_bytes + left / 4);
+	fake_os.data_limit = SIZE_MAX;
+	vm_regions_commit_ahead();
+	ck_assert_uint_gt(region->committed_bytes, old_bytes + left / 2 - MIB);
+	ck_assert_uint_le(region->committed_bytes, old_bytes + left / 2);
+	ck_assert(fake_os_is_writable((void *)region->base, region->committed_bytes));
+	ck_assert_uint_eq(region->bytes, old_bytes);
+}
+END_TEST
+
+START_TEST(a_break_has_nothing_to_commit_ahead_of_a_fork)
+{
+	setup(true);
+	grow_region(0, MIB);
+	uint64_t calls = fake_os.calls;
+	vm_regions_commit_ahead();
+	ck_assert_uint_eq(fake_os.calls, calls);
+}
+END_TEST
+
 START_TEST(larger_pages_of_the_kernel_keep_every_edge)
 {
 	fake_os.page_bytes = 64 * KIB;
@@ -458,6 +489,8 @@ int main(void)
 		more_than_all_memory_is_refused_without_a_reserve,
 		no_room_for_the_least_heap_is_an_answer,
 		at_the_limit_on_maps_the_lifeboat_gives_a_last_reserve,
+		ahead_of_a_fork_half_of_the_rest_is_committed_or_as_much_as_the_kernel_grants,
+		a_break_has_nothing_to_commit_ahead_of_a_fork,
 		larger_pages_of_the_kernel_keep_every_edge,
 		NULL,
 	};

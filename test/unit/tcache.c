@@ -249,6 +249,28 @@ START_TEST(a_stack_starts_small_and_doubles_at_its_misses)
 }
 END_TEST
 
+static void alloc_some(struct tcache *cache, unsigned class, size_t count)
+{
+	while (count--)
+		must(alloc(cache, class));
+}
+
+START_TEST(a_stack_grows_at_its_second_refill_between_two_collections)
+{
+	setup();
+	struct tcache *cache = new_cache();
+	unsigned class = class_of_size(64);
+	alloc_some(cache, class, 1);
+	ck_assert_uint_eq(room(cache, class), 8);
+	vm_tcache_collect(cache, 1000);
+	ck_assert_uint_eq(room(cache, class), 8);
+	alloc_some(cache, class, count(cache, class) + 1);
+	ck_assert_uint_eq(room(cache, class), 8);
+	alloc_some(cache, class, count(cache, class) + 1);
+	ck_assert_uint_eq(room(cache, class), 16);
+}
+END_TEST
+
 START_TEST(a_stack_that_swings_far_gets_more_room_until_it_does_not)
 {
 	setup();
@@ -487,6 +509,7 @@ int main(void)
 		what_was_freed_last_comes_first,
 		a_new_cache_hands_out_blocks_in_order_of_address,
 		a_stack_starts_small_and_doubles_at_its_misses,
+		a_stack_grows_at_its_second_refill_between_two_collections,
 		a_stack_that_swings_far_gets_more_room_until_it_does_not,
 		use_about_a_level_gets_no_room_for_swings,
 		a_thread_that_only_allocates_or_only_frees_gets_128,

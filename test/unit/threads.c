@@ -9,9 +9,11 @@
 #include "suite.h"
 
 #include "base/sizeclass.h"
+#include "os/conf.h"
 #include "os/os.h"
 #include "small/bin.h"
 #include "small/pageheap.h"
+#include "thread/tcache.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -255,6 +257,32 @@ START_TEST(allocations_alone_give_old_memory_back)
 }
 END_TEST
 
+static size_t blocks_in_cache(unsigned class)
+{
+	const struct cache_stack *stack = &vm_tcache->stacks[class];
+	return (size_t)(stack->top - stack->floor);
+}
+
+/* The misses of other classes have it look at the clock. */
+START_TEST(a_cache_gives_back_with_time_what_it_does_not_use)
+{
+	enum { BLOCKS = 100, ALLOCATIONS = 320 };
+	const unsigned class = class_of_size(64);
+	void *blocks[BLOCKS];
+	for (int i = 0; i < BLOCKS; i++)
+		must((blocks[i] = vm_malloc(64)));
+	for (int i = 0; i < BLOCKS; i++)
+		vm_free(blocks[i]);
+	ck_assert_uint_gt(blocks_in_cache(class), 30);
+	for (int round = 0; round < 10; round++) {
+		fake_os_advance(vm_options.decay_ms);
+		for (int i = 0; i < ALLOCATIONS; i++)
+			must(vm_malloc(4000));
+	}
+	ck_assert_uint_eq(blocks_in_cache(class), 0);
+}
+END_TEST
+
 START_TEST(beside_another_malloc_the_break_is_left_alone)
 {
 	struct vm_stats stats;
@@ -307,6 +335,7 @@ int main(void)
 		what_lies_in_caches_is_not_live,
 		frees_alone_give_old_memory_back,
 		allocations_alone_give_old_memory_back,
+		a_cache_gives_back_with_time_what_it_does_not_use,
 		beside_another_malloc_the_break_is_left_alone,
 		figures_fill_no_more_than_they_are_given,
 		from_the_threshold_on_blocks_are_mapped,
