@@ -317,6 +317,6 @@ AM_TESTS_ENVIRONMENT = \
 
 EXTRA_DIST += $(bats_tests) $(check_scripts) scripts/run-test scripts/soak scripts/tally test/install/program.c \
 	scripts/check-models scripts/emulate-aarch64 scripts/fetch-aarch64-check \
-	scripts/deep.suppressions scripts/mutate \
+	scripts/deep.suppressions scripts/mutate scripts/mutants.judged \
 	scripts/packages.build scripts/packages.deep scripts/packages.programs scripts/packages.test \
 	test/preload/common.bash test/preload/programs test/fuzz/corpus
