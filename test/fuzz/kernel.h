@@ -22,6 +22,10 @@ void kernel_pass_time(unsigned ms);
  * thread runs. */
 void kernel_disturb(unsigned kind, unsigned amount, bool alone);
 
+/* Whether the process may fork now, and what the child does first. `alone` as above. */
+bool kernel_may_fork(bool alone);
+void kernel_forked(void);
+
 /* The requests that were refused so far: as long as it stands still, NULL is no answer to a size
  * that a machine has. */
 uint64_t kernel_refusals(void);

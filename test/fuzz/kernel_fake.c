@@ -150,6 +150,17 @@ void kernel_disturb(unsigned kind, unsigned amount, bool alone)
 	}
 }
 
+/* The fake kernel's own lock does not wait for forks: another thread may hold it. */
+bool kernel_may_fork(bool alone)
+{
+	return alone;
+}
+
+void kernel_forked(void)
+{
+	fake_os_become_child();
+}
+
 uint64_t kernel_refusals(void)
 {
 	return fake_os.refusals;

@@ -100,6 +100,16 @@ void kernel_disturb(unsigned kind, unsigned amount, bool alone)
 	}
 }
 
+bool kernel_may_fork(bool alone)
+{
+	(void)alone;
+	return true;
+}
+
+void kernel_forked(void)
+{
+}
+
 uint64_t kernel_refusals(void)
 {
 	return 0;

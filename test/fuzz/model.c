@@ -354,6 +354,12 @@ void model_check(struct model *model, struct block *block)
 	must(holds(block, block->memory, block->usable));
 }
 
+void model_check_all(struct model *model)
+{
+	for (unsigned i = 0; i < MODEL_SLOTS; i++)
+		model_check(model, &model->block[i]);
+}
+
 void model_null(struct model *model)
 {
 	model->calls += 2;

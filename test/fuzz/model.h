@@ -46,6 +46,7 @@ void model_free(struct model *model, struct block *block, enum freer how);
 
 /* Contents in full, usable size, and that of NULL. */
 void model_check(struct model *model, struct block *block);
+void model_check_all(struct model *model);
 void model_null(struct model *model);
 
 /* A block changes hands. */

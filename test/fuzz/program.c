@@ -3,6 +3,7 @@
 #define _GNU_SOURCE 1
 #include "program.h"
 
+#include "child.h"
 #include "crew.h"
 #include "heap.h"
 #include "kernel.h"
@@ -18,6 +19,10 @@
 #include <unistd.h>
 
 enum { THREADS = 4, BOXES = 64 };
+
+/* The words that a forked child plays: enough for each kind of block. A fork takes the time of a
+ * thousand calls, and short programs are played again and again. */
+enum { CHILD_WORDS = 24, FORKS_MOST = 8 };
 
 /* The words of each thread: fewer, and the first has done before the last begins. */
 enum { AT_ONCE_LEAST = 1000 };
@@ -46,6 +51,7 @@ struct player {
 	unsigned thread; /* whose turn it is */
 	unsigned threads;
 	bool at_once;
+	unsigned forks;
 };
 
 struct word {
@@ -247,10 +253,38 @@ static void play_switch(struct player *player, struct word word)
 		player->thread = word.byte[3] % player->threads;
 }
 
-/* The thread ends; a later one of its number is new. */
-static void play_end(struct player *player, struct word word)
+static void play(struct player *player);
+
+/* What it inherited is as it was, and it goes on by itself with what the program would do next. */
+static void be_the_child(void *parent)
 {
-	if (word.byte[3] % 4 == 0 && !player->at_once)
+	struct player player = *(struct player *)parent;
+
+	kernel_forked();
+	player.end = player.next + min_size((size_t)(player.end - player.next),
+					    CHILD_WORDS * PROGRAM_WORD);
+	player.at_once = false;
+	player.forks = FORKS_MOST;
+	model_check_all(player.model);
+	play(&player);
+	model_free_all(player.model);
+}
+
+static void play_fork(struct player *player)
+{
+	if (player->forks == FORKS_MOST || !kernel_may_fork(!player->at_once))
+		return;
+	player->forks++;
+	must(child_status(be_the_child, player) == 0);
+	model_check_all(player->model);
+}
+
+/* The thread ends, and a later one of its number is new; or, rarely, the process forks. */
+static void play_end_or_fork(struct player *player, struct word word)
+{
+	if (word.byte[3] % 32 == 31)
+		play_fork(player);
+	else if (word.byte[3] % 4 == 0 && !player->at_once)
 		player->thread = THREADS;
 }
 
@@ -288,7 +322,7 @@ static const struct {
 	{ "time", play_time },
 	{ "switch", play_switch },
 	{ "switch", play_switch },
-	{ "end", play_end },
+	{ "end or fork", play_end_or_fork },
 	{ "disturb", play_disturb },
 };
 
