@@ -18,8 +18,7 @@ static struct child child;
 
 static void set_options(void *options)
 {
-	if (options)
-		must(setenv("VMALLOC_CONF", options, 1) == 0);
+	must(options ? setenv("VMALLOC_CONF", options, 1) == 0 : unsetenv("VMALLOC_CONF") == 0);
 }
 
 /* Exit status 0 if a block of 600 KiB is mapped. */

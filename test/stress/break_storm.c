@@ -4,6 +4,7 @@
 #include "crew.h"
 #include "foreign.h"
 #include "must.h"
+#include "opaque.h"
 #include "pattern.h"
 #include "proc.h"
 #include "refuse.h"
@@ -14,6 +15,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -126,13 +128,42 @@ START_TEST(others_move_the_break_up_and_down)
 }
 END_TEST
 
-/* It lowers the break into our memory, which is free there: all of ours was given back before. */
+enum { TRIES = 1000, TOP_SIZE = 50000 };
+
+/* A block with a run of its own in which the heap ends, so that nobody else has anything on its last
+ * page: not a live block, and not one in a thread's cache. NULL: the heap does not grow by the break. */
+static void *block_at_the_top(void)
+{
+	static void *tried[TRIES];
+	unsigned char *const end = sbrk(0);
+	void *found = NULL;
+	unsigned count = 0;
+
+	while (count < TRIES && !found) {
+		unsigned char *p = opaque(malloc(TOP_SIZE));
+		if (p >= end && p < (unsigned char *)sbrk(0))
+			found = p;
+		else
+			tried[count++] = p;
+	}
+	while (count)
+		free(tried[--count]);
+	malloc_trim(0);
+	return found;
+}
+
+/* It lowers the break into a block of ours, which nobody reads. Into what others have in their caches it
+ * must not: a thread may take it from there, and write to it, before any call looks at the break. */
 static void cut_the_top(void)
 {
+	static void *top;
+
 	pthread_rwlock_wrlock(&at_work);
+	free(top);
 	end_all();
+	top = block_at_the_top();
 	must(sbrk(64 << 10) != (void *)-1);
-	must(sbrk(-(64 << 10) - (intptr_t)rng_below(&rng, 2) * 4096) != (void *)-1);
+	must(sbrk(-(64 << 10) - (top ? (intptr_t)rng_below(&rng, 2) * 4096 : 0)) != (void *)-1);
 	pthread_rwlock_unlock(&at_work);
 }
 
