@@ -7,6 +7,7 @@ noinst_LTLIBRARIES += libvm_core.la libvm_os.la libvm_standalone.la
 
 libvm_core_la_CFLAGS = $(LIBRARY_CFLAGS)
 libvm_core_la_SOURCES = \
+	src/base/allowance.h \
 	src/base/base.h \
 	src/base/check.h \
 	src/base/list.h \
@@ -15,6 +16,7 @@ libvm_core_la_SOURCES = \
 	src/base/tree.h \
 	src/os/conf.c src/os/conf.h \
 	src/os/fatal.c src/os/fatal.h \
+	src/os/footprint.c src/os/footprint.h \
 	src/os/lifeboat.c src/os/lifeboat.h \
 	src/os/lock.c src/os/lock.h \
 	src/os/os.h \

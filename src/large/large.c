@@ -5,6 +5,7 @@
 #include "large/pool.h"
 #include "os/conf.h"
 #include "os/os.h"
+#include "small/pageheap.h"
 
 #include <stdatomic.h>
 #include <string.h>
@@ -182,6 +183,7 @@ static void *map_new(size_t bytes, size_t alignment)
 {
 	struct pieces pieces;
 	struct pool_batch unwanted;
+	vm_pageheap_give_back_for(bytes);
 	if (!take_pieces(&pieces))
 		return NULL;
 	vm_pool_batch_init(&unwanted);
@@ -328,6 +330,8 @@ static void *move_pages(void *block, size_t bytes)
 	if (!gone)
 		return NULL;
 
+	if (bytes > range->bytes)
+		vm_pageheap_give_back_for(bytes - range->bytes);
 	void *moved = vm_os_remap(block, range->bytes, bytes, may_move);
 
 	vm_pool_return();
@@ -372,6 +376,11 @@ enum misuse vm_large_classify(const void *pointer)
 size_t vm_large_trim(void)
 {
 	return vm_pool_trim();
+}
+
+void vm_large_give_back_for(size_t bytes, uint64_t now_ms)
+{
+	vm_pool_give_back_for(bytes, now_ms);
 }
 
 void vm_large_tick(uint64_t now_ms)
