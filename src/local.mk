@@ -7,6 +7,7 @@ noinst_LTLIBRARIES += libvm_core.la libvm_os.la libvm_standalone.la
 
 libvm_core_la_CFLAGS = $(LIBRARY_CFLAGS)
 libvm_core_la_SOURCES = \
+	src/base/allowance.h \
 	src/base/base.h \
 	src/base/check.h \
 	src/base/list.h \

@@ -5,6 +5,7 @@
 #include "large/pool.h"
 #include "os/conf.h"
 #include "os/os.h"
+#include "small/pageheap.h"
 
 #include <stdatomic.h>
 #include <string.h>
@@ -182,6 +183,7 @@ static void *map_new(size_t bytes, size_t alignment)
 {
 	struct pieces pieces;
 	struct pool_batch unwanted;
+	vm_pageheap_give_back_for(bytes);
 	if (!take_pieces(&pieces))
 		return NULL;
 	vm_pool_batch_init(&unwanted);
@@ -201,6 +203,78 @@ static void *map_new(size_t bytes, size_t alignment)
 	return (void *)start;
 }
 
+/* Has the kernel make a LIVE or DIRTY range longer, wherever, as a block. The pool's lock is held on entry,
+ * but not on return; NULL: the range stays as it was. */
+static void *remap(struct mapping *mapping, struct range *range, size_t bytes)
+{
+	struct vma_model *maps = vm_pool_maps();
+	bool was_live = range->state == RANGE_LIVE;
+	size_t old_bytes = range->bytes;
+	/* A whole map that moves is still one; any other becomes one more. */
+	bool may_move = vm_pool_may_map() || vm_vma_is_whole(maps, range->start, old_bytes);
+	struct segment *gone = vm_pool_take_out(range->start, old_bytes);
+	if (gone) {
+		if (was_live)
+			vm_mapping_hold_live(mapping, range);
+		else
+			vm_mapping_hold_free(mapping, range);
+		vm_pool_begin();
+	}
+	vm_pool_leave();
+	if (!gone)
+		return NULL;
+
+	if (bytes > old_bytes)
+		vm_pageheap_give_back_for(bytes - old_bytes);
+	void *moved = vm_os_remap((void *)range->start, old_bytes, bytes, may_move);
+
+	vm_pool_return();
+	if (moved) {
+		range->start = (uintptr_t)moved;
+		range->bytes = bytes;
+		vm_vma_drop(maps, gone);
+		vm_vma_mapped_apart(maps, range->start, range->bytes);
+	} else {
+		vm_vma_put_back(maps, gone);
+	}
+	if (moved || was_live)
+		vm_mapping_add_live(mapping, range);
+	else
+		vm_mapping_add_dirty(mapping, range, vm_os_now_ms());
+	struct pool_batch excess;
+	vm_pool_batch_init(&excess);
+	vm_pool_collect_excess(&excess);
+	vm_pool_end();
+	vm_pool_leave_and_give_back(&excess);
+	return moved;
+}
+
+static void *move_pages(void *block, size_t bytes)
+{
+	struct mapping *mapping = vm_pool_enter();
+	struct range *range = block_at(mapping, block);
+	if (range)
+		return remap(mapping, range, bytes);
+	vm_pool_leave();
+	return NULL;
+}
+
+/*
+ * A block made of the longest DIRTY range, where none is long enough, if it has `least` bytes. What it
+ * lacks is mapped by the kernel behind it, which moves its pages if need be: to move a page costs a tenth
+ * of a fault, and what is dirty does not come on top of what is new.
+ */
+static void *lengthen_dirty(size_t bytes, size_t least)
+{
+	struct mapping *mapping = vm_pool_enter();
+	struct range *range = vm_fits_longest(&mapping->dirty);
+	if (range && range->bytes >= least && range->bytes < bytes &&
+	    vm_vma_is_one(vm_pool_maps(), range->start, range->bytes))
+		return remap(mapping, range, bytes);
+	vm_pool_leave();
+	return NULL;
+}
+
 static void *alloc(size_t bytes, size_t alignment, bool *zeroed, bool at_any_price)
 {
 	bytes = round_to_pages(bytes);
@@ -209,6 +283,9 @@ static void *alloc(size_t bytes, size_t alignment, bool *zeroed, bool at_any_pri
 
 	for (bool last = false;; last = true) {
 		void *block = use_kept(bytes, alignment, zeroed);
+		if (!block && alignment <= vm_os.page_bytes &&
+		    (block = lengthen_dirty(bytes, bytes / 2)))
+			*zeroed = false;
 		if (block)
 			return block;
 		if (!at_any_price && UNLIKELY(!vm_pool_may_map()))
@@ -311,47 +388,24 @@ static void *copy_to_dirty(void *block, size_t bytes)
 	return (void *)copy->start;
 }
 
-static void *move_pages(void *block, size_t bytes)
+/* Pays where more of the new block is there than of the old, by what copying costs. */
+static void *copy_to_lengthened(void *block, size_t bytes)
 {
-	struct mapping *mapping = vm_pool_enter();
-	struct vma_model *maps = vm_pool_maps();
-	struct range *range = block_at(mapping, block);
-	/* A whole map that moves is still one; any other becomes one more. */
-	bool may_move = range && (vm_pool_may_map() ||
-				  vm_vma_is_whole(maps, range->start, range->bytes));
-	struct segment *gone = range ? vm_pool_take_out(range->start, range->bytes) : NULL;
-	if (gone) {
-		vm_mapping_hold_live(mapping, range);
-		vm_pool_begin();
-	}
-	vm_pool_leave();
-	if (!gone)
+	size_t old_bytes = vm_large_usable_size(block);
+	void *copy = old_bytes ? lengthen_dirty(bytes, old_bytes + old_bytes / 2) : NULL;
+	if (!copy)
 		return NULL;
-
-	void *moved = vm_os_remap(block, range->bytes, bytes, may_move);
-
-	vm_pool_return();
-	if (moved) {
-		range->start = (uintptr_t)moved;
-		range->bytes = bytes;
-		vm_vma_drop(maps, gone);
-		vm_vma_mapped_apart(maps, range->start, range->bytes);
-	} else {
-		vm_vma_put_back(maps, gone);
-	}
-	vm_mapping_add_live(mapping, range);
-	struct pool_batch excess;
-	vm_pool_batch_init(&excess);
-	vm_pool_collect_excess(&excess);
-	vm_pool_end();
-	vm_pool_leave_and_give_back(&excess);
-	return moved;
+	memcpy(copy, block, old_bytes);
+	vm_large_free(block);
+	return copy;
 }
 
 void *vm_large_move(void *block, size_t bytes)
 {
 	bytes = round_to_pages(bytes);
 	void *copy = copy_to_dirty(block, bytes);
+	if (!copy)
+		copy = copy_to_lengthened(block, bytes);
 	return copy ? copy : move_pages(block, bytes);
 }
 
@@ -372,6 +426,11 @@ enum misuse vm_large_classify(const void *pointer)
 size_t vm_large_trim(void)
 {
 	return vm_pool_trim();
+}
+
+void vm_large_give_back_for(size_t bytes, uint64_t now_ms)
+{
+	vm_pool_give_back_for(bytes, now_ms);
 }
 
 void vm_large_tick(uint64_t now_ms)

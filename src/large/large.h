@@ -63,6 +63,10 @@ enum misuse vm_large_classify(const void *pointer);
 /* Gives back every free range; returns the bytes of memory and addresses the kernel took. */
 size_t vm_large_trim(void);
 
+/* After the heap took into use so much that had no memory: gives back as much of what is free here as
+ * vm_footprint_owed tells, the oldest. */
+void vm_large_give_back_for(size_t bytes, uint64_t now_ms);
+
 /* Gives back what was freed longer than vm_options.decay_ms before `now_ms` (vm_os_now_ms). One load
  * and a compare where nothing is due. */
 void vm_large_tick(uint64_t now_ms);

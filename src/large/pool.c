@@ -27,6 +27,7 @@ static struct {
 	_Atomic uint64_t read_ms;  /* when the count of maps is to be read; read without the lock */
 	_Atomic uint32_t underway; /* operations outside the lock; written under it */
 	bool fork_waits;           /* for `underway` to become 0, or has it so */
+	struct allowance payments; /* of vm_pool_give_back_for */
 	uint64_t purges;
 	uint64_t purged_bytes;
 	uint64_t splits_avoided;   /* unmaps not tried because they would have left a hole */
@@ -349,6 +350,22 @@ static struct outcome give_back_due(uint64_t now_ms)
 	vm_pool_enter();
 	collect_due(&batch, now_ms);
 	return leave_and_give_back(&batch);
+}
+
+void vm_pool_give_back_for(size_t bytes, uint64_t now_ms)
+{
+	if (atomic_load_explicit(&pool.due_ms, memory_order_relaxed) == UINT64_MAX)
+		return;
+	struct pool_batch batch;
+	vm_pool_batch_init(&batch);
+	vm_pool_enter();
+	bytes = vm_footprint_owed(&pool.payments, bytes, now_ms);
+	size_t dirty = pool.mapping.dirty.bytes;
+	size_t keep = dirty - min_size(dirty, bytes);
+	while (batch.count < POOL_BATCH_MOST && pool.mapping.dirty.bytes > keep)
+		hold(&batch, vm_mapping_oldest(&pool.mapping));
+	allowance_use(&pool.payments, dirty - pool.mapping.dirty.bytes);
+	leave_and_give_back(&batch);
 }
 
 /* Offers the CLEAN ranges from *cursor up to the kernel again and moves the cursor past them. */

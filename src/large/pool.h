@@ -121,9 +121,10 @@ void vm_pool_collect_excess(struct pool_batch *batch);
  * locked in memory and becomes DIRTY anew. */
 void vm_pool_leave_and_give_back(struct pool_batch *batch);
 
-/* large.h: vm_large_trim, vm_large_tick, vm_large_give_excess_back, vm_large_stats and the fork
- * handlers. */
+/* large.h: vm_large_trim, vm_large_give_back_for, vm_large_tick, vm_large_give_excess_back,
+ * vm_large_stats and the fork handlers. */
 size_t vm_pool_trim(void);
+void vm_pool_give_back_for(size_t bytes, uint64_t now_ms);
 void vm_pool_tick(uint64_t now_ms);
 void vm_pool_give_excess_back(uint64_t now_ms);
 void vm_pool_stats(struct vm_stats *stats);

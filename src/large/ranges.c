@@ -138,6 +138,11 @@ static bool holds(const struct range *range, size_t bytes, size_t alignment)
 	return skipped < range->bytes && range->bytes - skipped >= bytes;
 }
 
+struct range *vm_fits_longest(const struct fits *fits)
+{
+	return range_by_size(tree_last(fits->root));
+}
+
 struct range *vm_fits_best(const struct fits *fits, size_t bytes, size_t alignment)
 {
 	struct range *range = smallest_from(fits, bytes, 0);

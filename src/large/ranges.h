@@ -83,6 +83,9 @@ void vm_fits_remove(struct fits *fits, struct range *range);
  */
 struct range *vm_fits_best(const struct fits *fits, size_t bytes, size_t alignment);
 
+/* The largest member, or NULL. */
+struct range *vm_fits_longest(const struct fits *fits);
+
 /* Prove order, disjointness and the counts; stop at the line that names what is broken. */
 void vm_ranges_check(const struct ranges *ranges);
 void vm_fits_check(const struct fits *fits);

@@ -148,6 +148,11 @@ bool vm_vma_splits(const struct vma_model *model, uintptr_t start, size_t bytes)
 	return segment->start < start && segment->end > start + bytes;
 }
 
+bool vm_vma_is_one(const struct vma_model *model, uintptr_t start, size_t bytes)
+{
+	return holding(model, start)->end >= start + bytes;
+}
+
 bool vm_vma_is_whole(const struct vma_model *model, uintptr_t start, size_t bytes)
 {
 	return holding(model, start)->start == start &&

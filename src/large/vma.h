@@ -71,6 +71,9 @@ bool vm_vma_splits(const struct vma_model *model, uintptr_t start, size_t bytes)
 /* Whether the range is whole segments. */
 bool vm_vma_is_whole(const struct vma_model *model, uintptr_t start, size_t bytes);
 
+/* Whether the range lies in one segment, so that mremap takes it. */
+bool vm_vma_is_one(const struct vma_model *model, uintptr_t start, size_t bytes);
+
 /* In the child: rule 2. */
 void vm_vma_forked(struct vma_model *model);
 

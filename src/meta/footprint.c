@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The parts have locks of their own: what one reads of the other is about right. */
+/* Each part's figures are written under its own lock. Sums may mix moments: they are about right. */
 #include "meta/footprint.h"
 
 #include "os/conf.h"
@@ -11,33 +11,60 @@
 enum { PAUSE_MS = 8 };
 
 static struct {
-	_Atomic size_t resident[FOOTPRINT_PARTS]; /* live and dirty */
-	_Atomic size_t counted[FOOTPRINT_PARTS];  /* without what is only kept below the peak */
-	_Atomic size_t most;                      /* that `counted` was, of both together */
-	_Atomic uint64_t next_ms;
+	_Atomic size_t live[FOOTPRINT_PARTS];
+	_Atomic size_t dirty[FOOTPRINT_PARTS];
+	_Atomic size_t live_most;    /* in all parts at once */
+	_Atomic size_t counted_most; /* with what of the dirty may raise the peak */
+	_Atomic uint64_t next_ms;    /* that vm_footprint_exceeded looks */
 } footprint;
 
-static size_t sum(_Atomic size_t of_part[FOOTPRINT_PARTS])
+struct sums {
+	size_t live;
+	size_t resident;
+	size_t counted;
+};
+
+static size_t may_always_keep(size_t live)
 {
-	size_t all = 0;
-	for (unsigned part = 0; part < FOOTPRINT_PARTS; part++)
-		all += atomic_load_explicit(&of_part[part], memory_order_relaxed);
-	return all;
+	return max_size(vm_options.dirty_bytes, live / 4);
+}
+
+static struct sums add_up(void)
+{
+	struct sums sums = {0};
+	for (unsigned part = 0; part < FOOTPRINT_PARTS; part++) {
+		size_t live = atomic_load_explicit(&footprint.live[part], memory_order_relaxed);
+		size_t dirty = atomic_load_explicit(&footprint.dirty[part], memory_order_relaxed);
+		sums.live += live;
+		sums.resident += live + dirty;
+		sums.counted += live + min_size(dirty, may_always_keep(live));
+	}
+	return sums;
+}
+
+static size_t most(const _Atomic size_t *most)
+{
+	return atomic_load_explicit(most, memory_order_relaxed);
+}
+
+static void raise(_Atomic size_t *most, size_t bytes)
+{
+	if (bytes > atomic_load_explicit(most, memory_order_relaxed))
+		atomic_store_explicit(most, bytes, memory_order_relaxed);
 }
 
 size_t vm_footprint_note(enum footprint_part part, size_t live, size_t dirty)
 {
-	size_t always = max_size(vm_options.dirty_bytes, live / 4);
-	atomic_store_explicit(&footprint.resident[part], live + dirty, memory_order_relaxed);
-	atomic_store_explicit(&footprint.counted[part], live + min_size(dirty, always),
-			      memory_order_relaxed);
-	size_t most = atomic_load_explicit(&footprint.most, memory_order_relaxed);
-	size_t counted = sum(footprint.counted);
-	if (counted > most)
-		atomic_store_explicit(&footprint.most, most = counted, memory_order_relaxed);
-	size_t in_use = sum(footprint.resident) - dirty;
-	size_t below_peak = most - min_size(most, in_use);
-	return max_size(always, min_size(below_peak, max_size(live, vm_os.memory_bytes / 16)));
+	atomic_store_explicit(&footprint.live[part], live, memory_order_relaxed);
+	atomic_store_explicit(&footprint.dirty[part], dirty, memory_order_relaxed);
+	struct sums sums = add_up();
+	raise(&footprint.live_most, sums.live);
+	raise(&footprint.counted_most, sums.counted);
+	size_t in_use = sums.resident - min_size(sums.resident, dirty);
+	size_t peak = most(&footprint.counted_most);
+	size_t below_peak = peak - min_size(peak, in_use);
+	return max_size(may_always_keep(live),
+			min_size(below_peak, max_size(live, vm_os.memory_bytes / 16)));
 }
 
 bool vm_footprint_exceeded(uint64_t now_ms)
@@ -45,6 +72,17 @@ bool vm_footprint_exceeded(uint64_t now_ms)
 	if (now_ms < atomic_load_explicit(&footprint.next_ms, memory_order_relaxed))
 		return false;
 	atomic_store_explicit(&footprint.next_ms, now_ms + PAUSE_MS, memory_order_relaxed);
-	return sum(footprint.resident) >
-	       atomic_load_explicit(&footprint.most, memory_order_relaxed);
+	return add_up().resident > most(&footprint.counted_most);
+}
+
+size_t vm_footprint_owed(struct allowance *allowance, size_t bytes, uint64_t now_ms)
+{
+	size_t live_most = most(&footprint.live_most);
+	size_t allowed = live_most + live_most / 16 + 512 * KIB;
+	size_t held = add_up().resident;
+	if (held <= allowed)
+		return 0;
+	return allowance_left(allowance, min_size(bytes, held - allowed),
+			      min_size(live_most, vm_options.dirty_bytes), vm_options.decay_ms,
+			      now_ms);
 }

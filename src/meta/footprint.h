@@ -1,24 +1,34 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * footprint.h - how much of the freed memory may stay resident, in the page heap and in large blocks.
- *
- * Each may keep a fixed amount or a quarter of its live bytes, which may raise the peak of the
- * program's memory by as much; and what does not raise it, as far as both together were more before,
- * up to as much as its live bytes or a sixteenth of the machine's memory.
+ * footprint.h - how much freed memory may stay resident in the page heap and in the large blocks: what
+ * does not raise the peak of the two together, and not much that does.
  */
 #ifndef VM_FOOTPRINT_H
 #define VM_FOOTPRINT_H
 
-#include "base/base.h"
+#include "base/allowance.h"
 
 enum footprint_part { FOOTPRINT_HEAP, FOOTPRINT_LARGE, FOOTPRINT_PARTS };
 
-/* Tells what a part has in bytes, under its lock, whenever that has changed. Returns how much of the
- * freed it may keep. */
+/*
+ * Tells what a part has in bytes, live and freed, under its lock, whenever that has changed. Returns how
+ * much of the freed it may keep: vm_options.dirty_bytes, or a quarter of its live bytes, which may raise
+ * the peak by as much; and what does not raise it, as far as both together were more before, up to as
+ * much as its live bytes or a sixteenth of the machine's memory.
+ */
 size_t vm_footprint_note(enum footprint_part part, size_t live, size_t dirty);
 
 /* Whether both together have more than that, since one has grown: asked for now and then, true at most
  * once in some ms, since what is locked in memory cannot be given back. */
 bool vm_footprint_exceeded(uint64_t now_ms);
+
+/*
+ * After memory that is new came into use, or before: how many of as many bytes that are free are to be
+ * given back for it, so that both together are hardly more than was ever in use at once. What grew could
+ * not use them, and would come on top of them. A part gives back no more than was in use, nor than
+ * vm_options.dirty_bytes, in one decay time: that keeps what it costs a program that would have used
+ * them soon under 2 % of its time.
+ */
+size_t vm_footprint_owed(struct allowance *allowance, size_t bytes, uint64_t now_ms);
 
 #endif

@@ -109,6 +109,9 @@ size_t vm_bin_fill(unsigned class, unsigned shard, void **blocks, size_t count)
 		if (bin->current) {
 			size_t some = min_size(left, bin->current->free_slots);
 			left -= vm_slab_take(bin->current, blocks + left - some, some);
+			/* Once it was free it would keep its memory from all other classes. */
+			if (vm_classes[class].slots == 1)
+				bin->current = NULL;
 		}
 		if (!left)
 			break;

@@ -2,7 +2,7 @@
 /*
  * bin.h - the slabs of one class in one shard, under one lock.
  *
- * 1. A slab of the bin is `current`, or in the tree `partial` (some slots free, some taken), or in
+ * 1. A slab of the bin that has more than one slot is `current`, or in the tree `partial` (some slots free, some taken), or in
  *    neither (all taken).
  * 2. A slab whose slots have all come back goes to the page heap, unless it is current.
  * 3. The pages without taken slots of a slab from which nothing was taken, and to which nothing came

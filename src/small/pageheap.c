@@ -24,6 +24,9 @@ static struct {
 	size_t free_pages;
 	size_t slab_pages;
 	size_t region_pages; /* of all regions */
+	size_t unpaid_pages; /* that had no memory before they were taken (pay) */
+	_Atomic size_t grown_bytes; /* of them, since vm_pageheap_growth told of them */
+	struct allowance payments;
 	uint64_t purges;
 	uint64_t purged_pages;
 	uint64_t trims;
@@ -281,8 +284,13 @@ static struct run *take(size_t pages, size_t alignment_pages)
 			return NULL;
 		run = find_free(pages, alignment_pages);
 	}
-	return run ? carve(run, pages, alignment_pages) : NULL;
+	run = run ? carve(run, pages, alignment_pages) : NULL;
+	if (run)
+		heap.unpaid_pages += run->pages - run->dirty_pages;
+	return run;
 }
+
+static void pay(void);
 
 struct run *vm_run_alloc(size_t pages, size_t alignment_pages, bool *zeroed)
 {
@@ -298,6 +306,7 @@ struct run *vm_run_alloc(size_t pages, size_t alignment_pages, bool *zeroed)
 		region->run_of[page] = run;
 		memset(region->dirty + page, 1, pages);
 	}
+	pay();
 	lock_release(&heap.lock);
 	return run;
 }
@@ -325,6 +334,7 @@ struct run *vm_run_alloc_aligned_slab(unsigned class, unsigned shard, size_t ali
 		run->shard = (uint8_t)shard;
 		enter_slab(run);
 	}
+	pay();
 	lock_release(&heap.lock);
 	return run;
 }
@@ -483,6 +493,44 @@ static void bound_dirty(uint64_t now_ms)
 		purge(0, allowed - allowed / 8, 0, now_ms);
 }
 
+/* The oldest dirty runs, as far as vm_footprint_owed tells. Lets go of the lock meanwhile. */
+static void give_back_for(size_t bytes)
+{
+	if (!heap.dirty_pages)
+		return;
+	uint64_t now_ms = vm_os_now_ms();
+	size_t owed = vm_footprint_owed(&heap.payments, bytes, now_ms) >> PAGE_SHIFT;
+	if (!owed)
+		return;
+	size_t given = purge(0, heap.dirty_pages - min_size(heap.dirty_pages, owed), 0, now_ms);
+	allowance_use(&heap.payments, given << PAGE_SHIFT);
+}
+
+/* After runs were taken: for those of their pages that had no memory. */
+static void pay(void)
+{
+	size_t bytes = heap.unpaid_pages << PAGE_SHIFT;
+	if (!bytes)
+		return;
+	heap.unpaid_pages = 0;
+	atomic_fetch_add_explicit(&heap.grown_bytes, bytes, memory_order_relaxed);
+	give_back_for(bytes);
+}
+
+void vm_pageheap_give_back_for(size_t bytes)
+{
+	lock_take(&heap.lock);
+	give_back_for(bytes);
+	lock_release(&heap.lock);
+}
+
+size_t vm_pageheap_growth(void)
+{
+	if (!atomic_load_explicit(&heap.grown_bytes, memory_order_relaxed))
+		return 0;
+	return atomic_exchange_explicit(&heap.grown_bytes, 0, memory_order_relaxed);
+}
+
 void vm_run_free(struct run *run)
 {
 	uint64_t now_ms = vm_os_now_ms();
@@ -508,6 +556,7 @@ static bool extend(struct run *run, size_t pages)
 	behind = carve(behind, more, 1);
 	if (!behind)
 		return false;
+	heap.unpaid_pages += more - behind->dirty_pages;
 	memset(region->dirty + page + run->pages, 1, more);
 	run->pages = (uint32_t)pages;
 	vm_meta_free(behind, sizeof *behind);
@@ -539,6 +588,7 @@ bool vm_run_resize(struct run *run, size_t pages)
 		done = extend(run, pages);
 	else if (pages < run->pages)
 		done = shorten(run, pages, now_ms);
+	pay();
 	lock_release(&heap.lock);
 	return done;
 }

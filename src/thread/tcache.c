@@ -28,8 +28,12 @@ enum { FIRST_MOST = 8, MOST_LEAST = 4, MOST_BLOCKS = 4096 };
  */
 enum { SWING_ROW = 4, SWINGS = 4, LONG_ROW = 16 };
 
-/* Enough to amortise a lock for threads that only allocate or only free. */
+/* Enough to amortise a lock for threads that only allocate or only free; beyond MOST_BYTES as long as
+ * all stacks of the cache have room for less than so many bytes. Misses there come in long rows for every
+ * class, so that each would take the most. (2 threads that pass blocks of 16 B to 2 KB to 2 others: 7.5 MB
+ * instead of 10.3, in the same time.) */
 enum { ONE_WAY = 128 };
+#define ONE_WAY_BYTES (384 * KIB)
 
 /* All caches' room_bytes (tcache.pml). */
 static _Atomic size_t all_room_bytes;
@@ -55,11 +59,14 @@ static size_t room_for(size_t bytes, unsigned class)
 	return clamp_size(bytes / vm_classes[class].bytes, MOST_LEAST, MOST_BLOCKS);
 }
 
-static size_t most_room(const struct cache_stack *stack, unsigned class)
+static size_t most_room(const struct tcache *cache, unsigned class)
 {
-	bool swings = stack->swings == SWINGS || stack->row >= LONG_ROW;
+	const struct cache_stack *stack = &cache->stacks[class];
+	bool both_ways = stack->refills && stack->flushes;
+	bool swings = (stack->swings == SWINGS || stack->row >= LONG_ROW) &&
+		      (both_ways || cache->room_bytes < ONE_WAY_BYTES);
 	size_t most = room_for(swings ? SWING_BYTES : MOST_BYTES, class);
-	return stack->refills && stack->flushes ? most : min_size(most, ONE_WAY);
+	return both_ways ? most : min_size(most, ONE_WAY);
 }
 
 struct tcache *vm_tcache_new(unsigned shard)
@@ -104,7 +111,7 @@ static bool grow(struct tcache *cache, unsigned class)
 	size_t room = stack_room(stack);
 	if (!room && vm_classes[class].slots > 1)
 		return set_room(cache, class, first_room(class));
-	size_t most = most_room(stack, class);
+	size_t most = most_room(cache, class);
 	size_t more = room ? min_size(2 * room, most) - min_size(room, most) : first_room(class);
 	size_t bytes = more * vm_classes[class].bytes;
 	if (!more || cache->room_bytes + bytes > vm_options.thread_cache_bytes ||

@@ -156,6 +156,19 @@ START_TEST(each_empty_slab_but_the_current_one_goes_back_at_once)
 }
 END_TEST
 
+START_TEST(a_slab_that_is_one_slot_goes_back_at_once)
+{
+	setup();
+	for (size_t size = 36 * KIB; size <= MIB; size *= 2) {
+		void *blocks[2];
+		unsigned class = class_of_size(size);
+		ck_assert_uint_eq(vm_bin_fill(class, 0, blocks, 2), 2);
+		vm_bin_flush(class, blocks, 2);
+		ck_assert_uint_eq(heap_used(), 0);
+	}
+}
+END_TEST
+
 /* Ticks for so many milliseconds. */
 static void tick_for(uint64_t *now_ms, uint64_t ms)
 {
@@ -379,6 +392,7 @@ int main(void)
 	const TTest *const tests[] = {
 		any_sequence_keeps_blocks_apart_and_gives_all_slabs_back,
 		each_empty_slab_but_the_current_one_goes_back_at_once,
+		a_slab_that_is_one_slot_goes_back_at_once,
 		blocks_come_lowest_last_and_then_from_the_lowest_partial_slab,
 		where_the_kernel_refuses_what_there_is_comes_and_later_more,
 		a_slab_that_is_one_slot_can_leave_its_bin,

@@ -733,6 +733,74 @@ START_TEST(a_block_that_grows_by_a_quarter_is_copied_into_freed_memory)
 }
 END_TEST
 
+START_TEST(where_no_freed_range_is_long_enough_the_longest_becomes_the_block)
+{
+	setup();
+	alloc(PAGE);
+	char *kept = alloc_touched(MIB);
+	alloc(PAGE);
+	char *freed = alloc_touched(6 * MIB);
+	alloc(PAGE);
+	ck_assert(vm_large_free(kept));
+	ck_assert(vm_large_free(freed));
+	size_t mapped = block_bytes();
+	bool zeroed = true;
+	char *block = vm_large_alloc(8 * MIB, 16, &zeroed);
+	ck_assert(!zeroed);
+	ck_assert_uint_eq(vm_large_usable_size(block), 8 * MIB);
+	ck_assert_uint_eq(fake_os_resident_bytes(block, 8 * MIB), 6 * MIB);
+	ck_assert_uint_eq(block_bytes(), mapped + 2 * MIB);
+	ck_assert_uint_eq(stats().large_dirty, MIB);
+	pattern_fill(block, 8 * MIB, 5);
+	ck_assert(pattern_holds(block, 8 * MIB, 5));
+
+	/* One that is not half as long does not. */
+	char *other = alloc(2 * MIB + PAGE);
+	ck_assert_uint_eq(stats().large_dirty, MIB);
+	ck_assert(vm_large_free(other));
+	ck_assert(vm_large_free(block));
+}
+END_TEST
+
+START_TEST(a_block_that_grows_is_copied_where_a_freed_range_has_half_more_than_it)
+{
+	setup();
+	alloc(PAGE);
+	char *block = alloc(2 * MIB);
+	pattern_fill(block, 2 * MIB, 5);
+	fake_os_touch(block, 2 * MIB);
+	alloc(PAGE);
+	char *freed = alloc_touched(3 * MIB);
+	alloc(PAGE);
+	ck_assert(vm_large_free(freed));
+	char *moved = vm_large_move(block, 4 * MIB);
+	ck_assert(pattern_holds(moved, 2 * MIB, 5));
+	ck_assert_uint_eq(fake_os_resident_bytes(moved, 4 * MIB), 3 * MIB);
+	ck_assert_uint_eq(stats().large_dirty, 2 * MIB);
+	ck_assert_int_eq(vm_large_classify(block), MISUSE_FREED);
+	ck_assert(vm_large_free(moved));
+}
+END_TEST
+
+START_TEST(where_the_kernel_does_not_lengthen_a_freed_range_it_stays_one)
+{
+	setup();
+	alloc(PAGE);
+	char *freed = alloc_touched(6 * MIB);
+	alloc(PAGE);
+	ck_assert(vm_large_free(freed));
+	fake_os.fail_from = fake_os.calls + 1;
+	fake_os.fail_to = fake_os.calls + 2;
+	bool zeroed = false;
+	char *block = vm_large_alloc(8 * MIB, 16, &zeroed);
+	ck_assert_ptr_nonnull(block);
+	ck_assert(zeroed);
+	ck_assert_uint_eq(stats().large_dirty, 6 * MIB);
+	ck_assert_int_eq(vm_large_classify(freed), MISUSE_FREED);
+	ck_assert(vm_large_free(block));
+}
+END_TEST
+
 START_TEST(a_refused_move_leaves_the_block_alone)
 {
 	setup();
@@ -784,6 +852,9 @@ int main(void)
 		growing_takes_the_free_ranges_above,
 		moving_keeps_the_contents_and_gives_up_the_old_place,
 		a_block_that_grows_by_a_quarter_is_copied_into_freed_memory,
+		where_no_freed_range_is_long_enough_the_longest_becomes_the_block,
+		a_block_that_grows_is_copied_where_a_freed_range_has_half_more_than_it,
+		where_the_kernel_does_not_lengthen_a_freed_range_it_stays_one,
 		a_refused_move_leaves_the_block_alone,
 		NULL,
 	};

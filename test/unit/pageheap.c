@@ -7,6 +7,7 @@
 #include "suite.h"
 
 #include "base/sizeclass.h"
+#include "meta/footprint.h"
 #include "meta/meta.h"
 #include "os/conf.h"
 #include "os/lifeboat.h"
@@ -443,6 +444,62 @@ START_TEST(no_more_stays_dirty_than_may)
 }
 END_TEST
 
+/* Pages that are free, and dirty, in runs of two that nothing longer can use. */
+static void scatter_free_pages(size_t pages)
+{
+	static struct run *held[2000];
+	for (size_t i = 0; i < pages; i++)
+		held[i] = new_run(2);
+	for (size_t i = 0; i < pages; i += 2)
+		vm_run_free(held[i]);
+}
+
+START_TEST(what_is_new_is_paid_for_with_what_is_free)
+{
+	setup();
+	scatter_free_pages(2000);
+	ck_assert_uint_eq(stats().heap_free_dirty, 2000 * PAGE_BYTES);
+	/* Up to a sixteenth above the peak of the live, and half a MiB, nothing is given back. */
+	size_t room = 4000 / 16 + 512 * KIB / PAGE_BYTES;
+	new_run(room - 50);
+	ck_assert_uint_eq(stats().heap_free_dirty, 2000 * PAGE_BYTES);
+	new_run(1000);
+	ck_assert_uint_le(stats().heap_free_dirty, (2000 - 900) * PAGE_BYTES);
+	ck_assert_uint_ge(stats().heap_free_dirty, (2000 - 1000) * PAGE_BYTES);
+	check();
+}
+END_TEST
+
+START_TEST(what_is_mapped_elsewhere_is_paid_for_too)
+{
+	setup();
+	scatter_free_pages(2000);
+	vm_footprint_note(FOOTPRINT_LARGE, 0, 16 * MIB);
+	vm_pageheap_give_back_for(MIB);
+	ck_assert_uint_le(stats().heap_free_dirty, 2000 * PAGE_BYTES - MIB);
+	ck_assert_uint_ge(stats().heap_free_dirty, 2000 * PAGE_BYTES - MIB - 2 * PAGE_BYTES);
+	check();
+}
+END_TEST
+
+START_TEST(no_more_is_paid_in_a_decay_time_than_the_option_says)
+{
+	setup();
+	scatter_free_pages(2000);
+	vm_options.dirty_bytes = 2 * MIB;
+	size_t free = stats().heap_free_dirty;
+	vm_footprint_note(FOOTPRINT_LARGE, 0, 64 * MIB);
+	for (int i = 0; i < 10; i++)
+		vm_pageheap_give_back_for(MIB);
+	ck_assert_uint_le(free - stats().heap_free_dirty, 2 * MIB + PAGE_BYTES);
+	ck_assert_uint_ge(free - stats().heap_free_dirty, 2 * MIB);
+	fake_os_advance(1000);
+	vm_pageheap_give_back_for(MIB);
+	ck_assert_uint_ge(free - stats().heap_free_dirty, 3 * MIB);
+	check();
+}
+END_TEST
+
 START_TEST(memory_that_is_there_is_used_first_and_the_lowest_of_equals)
 {
 	setup();
@@ -610,6 +667,9 @@ int main(void)
 		a_free_top_lowers_the_break_but_for_the_pad,
 		a_refused_purge_keeps_all_and_is_not_tried_again_at_once,
 		no_more_stays_dirty_than_may,
+		what_is_new_is_paid_for_with_what_is_free,
+		what_is_mapped_elsewhere_is_paid_for_too,
+		no_more_is_paid_in_a_decay_time_than_the_option_says,
 		memory_that_is_there_is_used_first_and_the_lowest_of_equals,
 		sizes_beyond_any_run_are_refused,
 		without_records_a_run_stays_as_it_is_where_it_takes_one,

@@ -327,6 +327,26 @@ START_TEST(a_thread_that_only_allocates_or_only_frees_gets_128)
 }
 END_TEST
 
+START_TEST(of_one_way_stacks_of_many_classes_few_have_more_than_32_KiB)
+{
+	setup();
+	struct tcache *taker = new_cache();
+	struct tcache *giver = new_cache();
+	size_t above = 0;
+	for (unsigned class = class_of_size(KIB); class <= class_of_size(16 * KIB); class++) {
+		for (int i = 0; i < MANY; i++)
+			give(giver, class, alloc(taker, class));
+		size_t bytes = room(giver, class) * vm_classes[class].bytes;
+		above += bytes - min_size(bytes, 32 * KIB);
+	}
+	ck_assert_uint_gt(above, 0);
+	ck_assert_uint_le(above, (384 + 256) * KIB);
+	vm_tcache_delete(giver);
+	vm_tcache_delete(taker);
+	expect_all_back();
+}
+END_TEST
+
 START_TEST(no_cache_exceeds_thread_cache_bytes_but_by_its_first_stacks)
 {
 	setup();
@@ -513,6 +533,7 @@ int main(void)
 		a_stack_that_swings_far_gets_more_room_until_it_does_not,
 		use_about_a_level_gets_no_room_for_swings,
 		a_thread_that_only_allocates_or_only_frees_gets_128,
+		of_one_way_stacks_of_many_classes_few_have_more_than_32_KiB,
 		no_cache_exceeds_thread_cache_bytes_but_by_its_first_stacks,
 		all_caches_together_do_not_exceed_cache_bytes,
 		with_no_bytes_for_caches_all_works_without_large_stacks,
