@@ -495,14 +495,43 @@ void vm_run_free(struct run *run)
 	lock_release(&heap.lock);
 }
 
+/* A region's end moves on by so many pages. False: the kernel refuses. */
+static bool grow_at_end(struct region *region, size_t pages)
+{
+	struct run *run = vm_meta_alloc(sizeof *run);
+	size_t at;
+	if (!run || !vm_region_grow_in_place(region, pages, &at)) {
+		vm_meta_free(run, sizeof *run);
+		return false;
+	}
+	adopt(run, region, at);
+	return true;
+}
+
+/* The FREE run behind a USED one that is to be of `pages`; or NULL. The end of the region moves for it
+ * where no memory lies ready elsewhere. */
+static struct run *room_behind(const struct run *run, size_t pages)
+{
+	struct region *region = region_of_run(run);
+	size_t page = first_page(run) + run->pages;
+	struct run *behind = free_run_at(region, page);
+	size_t there = run->pages + (behind ? behind->pages : 0);
+	if (there >= pages)
+		return behind;
+	bool at_end = first_page(run) + there == region->bytes >> PAGE_SHIFT;
+	if (!at_end || best_fit(heap.dirty_runs, pages, 1) || !grow_at_end(region, pages - there))
+		return NULL;
+	return free_run_at(region, page);
+}
+
 static bool extend(struct run *run, size_t pages)
 {
 	if (!vm_regions_mend())
 		return false;
 	struct region *region = region_of_run(run);
 	size_t page = first_page(run);
-	struct run *behind = free_run_at(region, page + run->pages);
-	if (!behind || run->pages + behind->pages < pages)
+	struct run *behind = room_behind(run, pages);
+	if (!behind)
 		return false;
 	size_t more = pages - run->pages;
 	behind = carve(behind, more, 1);

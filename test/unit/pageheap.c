@@ -463,6 +463,27 @@ START_TEST(memory_that_is_there_is_used_first_and_the_lowest_of_equals)
 }
 END_TEST
 
+START_TEST(the_last_run_grows_with_its_region_where_no_memory_lies_ready)
+{
+	setup();
+	struct run *ready = new_run(400);
+	new_run(1);
+	struct run *last = new_run(100);
+	uintptr_t start = last->start;
+	vm_run_free(ready);
+	ck_assert(!vm_run_resize(last, 390));
+	ck_assert(vm_run_resize(last, 410));
+	vm_pageheap_tick(fake_os_advance(10000));
+	ck_assert(vm_run_resize(last, 5000));
+	ck_assert(last->start == start && last->pages == 5000);
+	check();
+	fake_os.fail_from = 1;
+	fake_os.fail_to = UINT64_MAX;
+	ck_assert(!vm_run_resize(last, 10000));
+	check();
+}
+END_TEST
+
 START_TEST(sizes_beyond_any_run_are_refused)
 {
 	setup();
@@ -611,6 +632,7 @@ int main(void)
 		a_refused_purge_keeps_all_and_is_not_tried_again_at_once,
 		no_more_stays_dirty_than_may,
 		memory_that_is_there_is_used_first_and_the_lowest_of_equals,
+		the_last_run_grows_with_its_region_where_no_memory_lies_ready,
 		sizes_beyond_any_run_are_refused,
 		without_records_a_run_stays_as_it_is_where_it_takes_one,
 		a_child_of_a_fork_during_a_purge_has_all_pages,
