@@ -382,13 +382,61 @@ static struct run *own_run(const struct region *region, const void *block)
 	return slab;
 }
 
+/*
+ * Blocks that grow get a quarter more: what is appended to is copied half as often. (16 texts of 16 KiB
+ * that grow by 48 bytes: 38 us instead of 74, and 7.3 MB instead of 9.2; November 2026.)
+ */
+static size_t with_room_to_grow(size_t size, size_t usable)
+{
+	return max_size(size, usable + usable / 4);
+}
+
+/*
+ * So do runs that grow by a sixteenth or less. (16 buffers that grow by 4 KiB to 800 KB: 30 ms instead of
+ * 103, and 18.8 MB instead of 17.7. For whatever grows: 1.4 times the memory where 100 blocks of 64 KiB
+ * to 1 MiB are reallocated at random; November 2026.)
+ */
+static size_t run_with_room_to_grow(size_t size, size_t usable)
+{
+	size_t roomy = with_room_to_grow(size, usable);
+	bool appended = size <= usable + usable / 16;
+	return appended && roomy < vm_options.mmap_threshold ? roomy : size;
+}
+
+static bool grow_run(struct run *run, size_t size)
+{
+	size_t roomy = run_with_room_to_grow(size, (size_t)run->pages << PAGE_SHIFT);
+	run->roomy = roomy > size && vm_run_resize(run, pages_of(roomy));
+	return run->roomy || vm_run_resize(run, pages_of(size));
+}
+
+static void shrink_run(struct run *run, size_t size)
+{
+	size_t pages = pages_of(size);
+	if (run->roomy && pages >= run->pages - run->pages / 4)
+		return;
+	run->roomy = false;
+	vm_run_resize(run, pages);
+}
+
+static void *alloc_pages_to_grow(size_t size, size_t usable)
+{
+	bool zeroed;
+	size_t roomy = run_with_room_to_grow(size, usable);
+	void *block = alloc_pages_or_trim(roomy, 1, &zeroed);
+	const struct region *region = block ? region_of(block) : NULL;
+	if (region)
+		used_run(region, block, "realloc")->roomy = roomy > size;
+	return block;
+}
+
 /* A block of any kind in place, to fewer pages: what it has behind them goes back. */
 static void shrink(void *block, size_t size)
 {
 	const struct region *region = region_of(block);
 	struct run *run = region ? own_run(region, block) : NULL;
 	if (run)
-		vm_run_resize(run, pages_of(size));
+		shrink_run(run, size);
 	else if (!region)
 		vm_large_resize(block, size);
 }
@@ -400,14 +448,7 @@ static void *grow(void *block, size_t size)
 	if (!region)
 		return vm_large_resize(block, size) ? block : vm_large_move(block, size);
 	struct run *run = own_run(region, block);
-	return run && vm_run_resize(run, pages_of(size)) ? block : NULL;
-}
-
-/* Small blocks grow by a quarter: what is appended to is copied half as often. (16 texts of 16 KiB that
- * grow by 48 bytes: 38 us instead of 74, and 7.3 MB instead of 9.2; November 2026.) */
-static size_t with_room_to_grow(size_t size, size_t usable)
-{
-	return min_size(max_size(size, usable + usable / 4), SLOT_MOST);
+	return run && grow_run(run, size) ? block : NULL;
 }
 
 /* A small block that is as large already: most calls for text that grows. */
@@ -441,9 +482,8 @@ static NOINLINE void *resize(void *block, size_t size)
 	void *grown = grow(block, size);
 	if (grown)
 		return grown;
-	bool zeroed;
-	grown = size <= SLOT_MOST ? alloc_malloc(with_room_to_grow(size, usable))
-				  : alloc_pages_or_trim(size, 1, &zeroed);
+	grown = size <= SLOT_MOST ? alloc_malloc(min_size(with_room_to_grow(size, usable), SLOT_MOST))
+				  : alloc_pages_to_grow(size, usable);
 	if (!grown)
 		return NULL;
 	memcpy(grown, block, usable);

@@ -294,6 +294,7 @@ struct run *vm_run_alloc(size_t pages, size_t alignment_pages, bool *zeroed)
 		struct region *region = region_of_run(run);
 		size_t page = first_page(run);
 		run->state = RUN_USED;
+		run->roomy = false;
 		*zeroed = run->dirty_pages == 0;
 		region->run_of[page] = run;
 		memset(region->dirty + page, 1, pages);
@@ -353,6 +354,7 @@ void vm_run_from_slab(struct run *slab)
 	lock_take(&heap.lock);
 	clear_tables(slab);
 	slab->state = RUN_USED;
+	slab->roomy = false;
 	region_of_run(slab)->run_of[first_page(slab)] = slab;
 	lock_release(&heap.lock);
 }

@@ -147,6 +147,27 @@ START_TEST(a_small_block_that_is_appended_to_moves_four_times_a_doubling_at_most
 }
 END_TEST
 
+/* Where all are runs of the heap, and none has the pages behind it for long. */
+START_TEST(buffers_side_by_side_that_are_appended_to_move_four_times_a_doubling_at_most)
+{
+	enum { BUFFERS = 8, STEP = 4096 };
+	suite_skip_in_variant("mmap_threshold", "what is mapped moves without a copy");
+	void *buffers[BUFFERS] = { NULL };
+	int moves = 0;
+
+	for (size_t size = STEP; size <= 800 << 10; size += STEP)
+		for (int i = 0; i < BUFFERS; i++) {
+			void *grown = opaque(realloc(buffers[i], size));
+			ck_assert_ptr_nonnull(grown);
+			moves += grown != buffers[i];
+			buffers[i] = grown;
+		}
+	ck_assert_int_le(moves, BUFFERS * 8 * 4);
+	for (int i = 0; i < BUFFERS; i++)
+		free(buffers[i]);
+}
+END_TEST
+
 START_TEST(shrinking_a_large_block_gives_its_memory_back)
 {
 	void *p = opaque(malloc(128 << 20));
@@ -184,6 +205,7 @@ int main(int argc __attribute__((unused)), char **argv)
 		realloc_that_the_kernel_refuses_keeps_the_block,
 		a_buffer_grown_step_by_step_keeps_its_contents,
 		a_small_block_that_is_appended_to_moves_four_times_a_doubling_at_most,
+		buffers_side_by_side_that_are_appended_to_move_four_times_a_doubling_at_most,
 		shrinking_a_large_block_gives_its_memory_back,
 		growing_a_large_block_does_not_hold_it_twice,
 		NULL,
