@@ -451,16 +451,30 @@ static void *grow(void *block, size_t size)
 	return run && grow_run(run, size) ? block : NULL;
 }
 
-/* A small block that is as large already: most calls for text that grows. */
-static inline bool stays(const void *block, size_t size)
+/* The class of a block that shares its slab with others; class 0 of any else. */
+static inline const struct sizeclass *shared_class(const void *block)
 {
-	const struct region *region = &vm_regions[0];
-	uintptr_t offset = (uintptr_t)block - region->base;
-	if (offset >= region->bytes)
-		return false;
-	unsigned class = region->class_of[offset >> PAGE_SHIFT];
-	return class && size && size <= vm_classes[class].bytes && vm_classes[class].slots > 1 &&
-	       slab_slot_state(region->run_of[offset >> PAGE_SHIFT], block) == SLOT_TAKEN;
+	const struct region *region = region_of(block);
+	if (UNLIKELY(!region))
+		return &vm_classes[CLASS_NONE];
+	size_t page = region_page(region, (uintptr_t)block);
+	const struct sizeclass *class = &vm_classes[region->class_of[page]];
+	if (UNLIKELY(class->slots <= 1))
+		return &vm_classes[CLASS_NONE];
+	const struct run *slab = region->run_of[page];
+	return LIKELY(slab_slot_state_by_class(slab, class, block) == SLOT_TAKEN)
+		       ? class
+		       : &vm_classes[CLASS_NONE];
+}
+
+static NOINLINE void *grow_slot(void *block, size_t size, size_t usable)
+{
+	void *grown = alloc_malloc(min_size(with_room_to_grow(size, usable), SLOT_MOST));
+	if (!grown)
+		return NULL;
+	memcpy(grown, block, usable);
+	alloc_free(block);
+	return grown;
 }
 
 static NOINLINE void *resize(void *block, size_t size)
@@ -482,8 +496,9 @@ static NOINLINE void *resize(void *block, size_t size)
 	void *grown = grow(block, size);
 	if (grown)
 		return grown;
-	grown = size <= SLOT_MOST ? alloc_malloc(min_size(with_room_to_grow(size, usable), SLOT_MOST))
-				  : alloc_pages_to_grow(size, usable);
+	if (size <= SLOT_MOST)
+		return grow_slot(block, size, usable);
+	grown = alloc_pages_to_grow(size, usable);
 	if (!grown)
 		return NULL;
 	memcpy(grown, block, usable);
@@ -491,7 +506,11 @@ static NOINLINE void *resize(void *block, size_t size)
 	return grown;
 }
 
+/* Most calls are for text or an array that grows: such a block stays or goes to another slot. */
 void *vm_alloc_resize(void *block, size_t size)
 {
-	return LIKELY(stays(block, size)) ? block : resize(block, size);
+	size_t usable = shared_class(block)->bytes;
+	if (LIKELY(size - 1 < usable))
+		return block;
+	return usable && size - 1 < SLOT_MOST ? grow_slot(block, size, usable) : resize(block, size);
 }

@@ -32,13 +32,20 @@ static inline bool slab_slot(const struct sizeclass *class, size_t offset, unsig
 
 /* What a pointer into the slab is: a slot that is taken or free, or no start of a slot. The owner of a
  * block may ask without the lock: its bit stays, while others' in the same word change. */
-static inline enum slot_state slab_slot_state(const struct run *slab, const void *block)
+static inline enum slot_state slab_slot_state_by_class(const struct run *slab,
+						      const struct sizeclass *class,
+						      const void *block)
 {
 	unsigned slot;
-	if (!slab_slot(&vm_classes[slab->class], (uintptr_t)block - slab->start, &slot))
+	if (UNLIKELY(!slab_slot(class, (uintptr_t)block - slab->start, &slot)))
 		return SLOT_ASKEW;
 	uint64_t word = __atomic_load_n(&slab->slots[slot / 64], __ATOMIC_RELAXED);
 	return word >> slot % 64 & 1 ? SLOT_FREE : SLOT_TAKEN;
+}
+
+static inline enum slot_state slab_slot_state(const struct run *slab, const void *block)
+{
+	return slab_slot_state_by_class(slab, &vm_classes[slab->class], block);
 }
 
 /* Gives the first of `count` blocks back, as many as are taken slots of this slab; returns how many. */
