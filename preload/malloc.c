@@ -72,11 +72,8 @@ EXPORT void *memalign(size_t alignment, size_t size)
 
 ALIAS(memalign) void *aligned_alloc(size_t alignment, size_t size);
 
-/* Reports by its result and leaves errno, and on failure *block, alone. */
-EXPORT int posix_memalign(void **block, size_t alignment, size_t size)
+static NOINLINE int posix_memalign_miss(void **block, size_t alignment, size_t size)
 {
-	if (!is_power_of_two(alignment) || alignment % sizeof(void *))
-		return EINVAL;
 	int saved = errno;
 	void *aligned = vm_alloc_aligned(alignment, size);
 	errno = saved;
@@ -84,6 +81,14 @@ EXPORT int posix_memalign(void **block, size_t alignment, size_t size)
 		return ENOMEM;
 	*block = aligned;
 	return 0;
+}
+
+/* Reports by its result and leaves errno, and on failure *block, alone. */
+EXPORT int posix_memalign(void **block, size_t alignment, size_t size)
+{
+	if (!is_power_of_two(alignment) || alignment % sizeof(void *))
+		return EINVAL;
+	return alloc_aligned_hit(alignment, size, block) ? 0 : posix_memalign_miss(block, alignment, size);
 }
 
 /* Before the first allocation vm_os is not filled in yet. */

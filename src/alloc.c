@@ -336,18 +336,6 @@ void *vm_alloc_zeroed(size_t count, size_t size)
 	return block ? memset(block, 0, bytes) : NULL;
 }
 
-/* The least class whose slots are all aligned: slabs begin at a page, so its size must be a
- * multiple. CLASS_NONE: there is none. */
-static unsigned aligned_class(size_t alignment, size_t size)
-{
-	if (alignment > PAGE_BYTES || size > SMALL_MOST)
-		return CLASS_NONE;
-	unsigned class = class_of_size(max_size(size, alignment));
-	while (class < CLASS_COUNT && vm_classes[class].bytes & (alignment - 1))
-		class ++;
-	return class < CLASS_COUNT ? class : CLASS_NONE;
-}
-
 static NOINLINE void *alloc_aligned_pages(size_t alignment, size_t size)
 {
 	bool zeroed;
@@ -357,12 +345,12 @@ static NOINLINE void *alloc_aligned_pages(size_t alignment, size_t size)
 
 void *vm_alloc_aligned(size_t alignment, size_t size)
 {
+	size_t rounded = alloc_aligned_size(alignment, size);
+	if (LIKELY(rounded))
+		return alloc_malloc(rounded);
 	if (size > PTRDIFF_MAX || alignment > PTRDIFF_MAX)
 		return out_of_memory(max_size(size, alignment));
-	unsigned class = aligned_class(alignment, size);
-	if (!class)
-		return alloc_aligned_pages(alignment, size);
-	return alloc_malloc(vm_classes[class].bytes);
+	return alloc_aligned_pages(alignment, size);
 }
 
 /* Realloc ----------------------------------------------------------------------------------- */
