@@ -526,35 +526,66 @@ static struct run *room_behind(const struct run *run, size_t pages)
 	return free_run_at(region, page);
 }
 
+/* The border between a USED run and the FREE one behind it moves up. */
+static void take_from_behind(struct run *run, size_t pages, struct run *behind)
+{
+	struct region *region = region_of_run(run);
+	size_t page = first_page(behind);
+	struct list *place = remove_free(behind);
+	if (behind->dirty_pages)
+		behind->dirty_pages -= (uint32_t)count_dirty(region, page, pages);
+	behind->start += pages << PAGE_SHIFT;
+	behind->pages -= (uint32_t)pages;
+	if (behind->pages)
+		insert_free(behind, place);
+	else
+		vm_meta_free(behind, sizeof *behind);
+	memset(region->dirty + page, 1, pages);
+	run->pages += (uint32_t)pages;
+}
+
+/* It moves down. */
+static void give_to_behind(struct run *run, size_t pages, struct run *behind, uint64_t now_ms)
+{
+	struct list *place = remove_free(behind);
+	if (pages >= behind->dirty_pages) { /* as absorb */
+		behind->freed_ms = now_ms;
+		place = &heap.dirty_by_age;
+	}
+	run->pages -= (uint32_t)pages;
+	behind->start -= pages << PAGE_SHIFT;
+	behind->pages += (uint32_t)pages;
+	behind->dirty_pages += (uint32_t)pages;
+	insert_free(behind, place);
+}
+
 static bool extend(struct run *run, size_t pages)
 {
 	if (!vm_regions_mend())
 		return false;
-	struct region *region = region_of_run(run);
-	size_t page = first_page(run);
 	struct run *behind = room_behind(run, pages);
-	if (!behind)
-		return false;
-	size_t more = pages - run->pages;
-	behind = carve(behind, more, 1);
-	if (!behind)
-		return false;
-	memset(region->dirty + page + run->pages, 1, more);
-	run->pages = (uint32_t)pages;
-	vm_meta_free(behind, sizeof *behind);
-	return true;
+	if (behind)
+		take_from_behind(run, pages - run->pages, behind);
+	return behind;
 }
 
 static bool shorten(struct run *run, size_t pages, uint64_t now_ms)
 {
-	struct run *rest = vm_meta_alloc(sizeof *rest);
-	if (!rest)
-		return false;
-	describe(rest, region_of_run(run), first_page(run) + pages, run->pages - pages);
-	run->pages = (uint32_t)pages;
-	rest->dirty_pages = rest->pages;
-	rest->freed_ms = now_ms;
-	merge_free(rest);
+	const struct region *region = region_of_run(run);
+	size_t gone = run->pages - pages;
+	struct run *behind = free_run_at(region, first_page(run) + run->pages);
+	if (behind) {
+		give_to_behind(run, gone, behind, now_ms);
+	} else {
+		struct run *rest = vm_meta_alloc(sizeof *rest);
+		if (!rest)
+			return false;
+		describe(rest, region, first_page(run) + pages, gone);
+		run->pages = (uint32_t)pages;
+		rest->dirty_pages = rest->pages;
+		rest->freed_ms = now_ms;
+		insert_free(rest, &heap.dirty_by_age);
+	}
 	bound_dirty(now_ms);
 	return true;
 }

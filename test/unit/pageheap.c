@@ -503,7 +503,8 @@ START_TEST(without_records_a_run_stays_as_it_is_where_it_takes_one)
 	setup();
 	struct run *run = new_run(10);
 	struct run *behind = new_run(10);
-	struct run *above = new_run(1);
+	struct run *above = new_run(10);
+	struct run *last = new_run(1);
 	bool zeroed;
 	vm_run_free(behind);
 	fake_os.fail_from = 1;
@@ -511,16 +512,20 @@ START_TEST(without_records_a_run_stays_as_it_is_where_it_takes_one)
 	for (size_t bytes = 64 * KIB; bytes >= sizeof(struct run); bytes /= 2)
 		while (vm_meta_alloc(bytes))
 			;
-	ck_assert(!vm_run_resize(run, 15));
-	ck_assert(!vm_run_resize(run, 5));
-	ck_assert_uint_eq(run->pages, 10);
+	ck_assert(!vm_run_resize(above, 5));
+	ck_assert_uint_eq(above->pages, 10);
 	ck_assert_ptr_null(vm_run_alloc(5, 1, &zeroed));
 	check();
-	ck_assert(vm_run_resize(run, 20)); /* takes none */
-	ck_assert_uint_eq(run->pages, 20);
+	/* Where free pages lie behind it, it takes none. */
+	ck_assert(vm_run_resize(run, 15));
+	check();
+	ck_assert(vm_run_resize(run, 5));
+	check();
+	ck_assert(vm_run_resize(run, 20));
 	check();
 	vm_run_free(run);
 	vm_run_free(above);
+	vm_run_free(last);
 	check();
 }
 END_TEST
