@@ -455,14 +455,36 @@ static inline const struct sizeclass *shared_class(const void *block)
 		       : &vm_classes[CLASS_NONE];
 }
 
-static NOINLINE void *grow_slot(void *block, size_t size, size_t usable)
+static NOINLINE void *move_to_slot(void *block, size_t kept, size_t size)
 {
-	void *grown = alloc_malloc(min_size(with_room_to_grow(size, usable), SLOT_MOST));
-	if (!grown)
+	void *moved = alloc_malloc(size);
+	if (!moved)
 		return NULL;
-	memcpy(grown, block, usable);
+	memcpy(moved, block, kept);
 	alloc_free(block);
-	return grown;
+	return moved;
+}
+
+static void *grow_slot(void *block, size_t size, size_t usable)
+{
+	return move_to_slot(block, usable, min_size(with_room_to_grow(size, usable), SLOT_MOST));
+}
+
+/*
+ * What is cut to less than half its slot, or than half a page of its own, moves to a smaller slot: many
+ * buffers are read into and then cut to fit. (30,000 buffers of 8,000 bytes cut to 100: 5 MB instead of
+ * 123, and 3 ms instead of 49; November 2026.)
+ */
+static void *cut(void *block, size_t size, size_t usable)
+{
+	enum { USABLE_LEAST = 128 };
+	size_t least = shared_class(block)->bytes ? usable : PAGE_BYTES;
+	void *moved = NULL;
+	if (size < least / 2 && usable >= USABLE_LEAST)
+		moved = move_to_slot(block, size, size);
+	if (!moved && pages_of(size) < pages_of(usable))
+		shrink(block, size);
+	return moved ? moved : block;
 }
 
 static NOINLINE void *resize(void *block, size_t size)
@@ -474,11 +496,8 @@ static NOINLINE void *resize(void *block, size_t size)
 		return NULL;
 	}
 	size_t usable = usable_size(block, "realloc");
-	if (size <= usable) {
-		if (pages_of(size) < pages_of(usable))
-			shrink(block, size);
-		return block;
-	}
+	if (size <= usable)
+		return cut(block, size, usable);
 	if (size > PTRDIFF_MAX)
 		return out_of_memory(size);
 	void *grown = grow(block, size);
@@ -498,7 +517,9 @@ static NOINLINE void *resize(void *block, size_t size)
 void *vm_alloc_resize(void *block, size_t size)
 {
 	size_t usable = shared_class(block)->bytes;
-	if (LIKELY(size - 1 < usable))
+	size_t half = usable / 2;
+	if (LIKELY(size - 1 - half < half)) /* more than half, no more than all */
 		return block;
-	return usable && size - 1 < SLOT_MOST ? grow_slot(block, size, usable) : resize(block, size);
+	return size > usable && usable && size <= SLOT_MOST ? grow_slot(block, size, usable)
+							     : resize(block, size);
 }
