@@ -72,11 +72,8 @@ EXPORT void *memalign(size_t alignment, size_t size)
 
 ALIAS(memalign) void *aligned_alloc(size_t alignment, size_t size);
 
-/* Reports by its result and leaves errno, and on failure *block, alone. */
-EXPORT int posix_memalign(void **block, size_t alignment, size_t size)
+static NOINLINE int posix_memalign_miss(void **block, size_t alignment, size_t size)
 {
-	if (!is_power_of_two(alignment) || alignment % sizeof(void *))
-		return EINVAL;
 	int saved = errno;
 	void *aligned = vm_alloc_aligned(alignment, size);
 	errno = saved;
@@ -84,6 +81,14 @@ EXPORT int posix_memalign(void **block, size_t alignment, size_t size)
 		return ENOMEM;
 	*block = aligned;
 	return 0;
+}
+
+/* Reports by its result and leaves errno, and on failure *block, alone. */
+EXPORT int posix_memalign(void **block, size_t alignment, size_t size)
+{
+	if (!is_power_of_two(alignment) || alignment % sizeof(void *))
+		return EINVAL;
+	return alloc_aligned_hit(alignment, size, block) ? 0 : posix_memalign_miss(block, alignment, size);
 }
 
 /* Before the first allocation vm_os is not filled in yet. */
@@ -109,7 +114,7 @@ EXPORT size_t malloc_usable_size(void *block)
 	return block ? vm_alloc_usable_size(block, "malloc_usable_size") : 0;
 }
 
-/* The sizes cannot tell the class: realloc leaves a shrunk block in its class. */
+/* The sizes cannot tell the class: realloc may leave a shrunk block in its class. */
 EXPORT void free_sized(void *block, size_t size)
 {
 	(void)size;

@@ -27,19 +27,40 @@ NOINLINE void vm_free_miss(void *block);
 void vm_debug_allocated(void *block, size_t size);
 void vm_debug_freed(void *block);
 
-static ALWAYS_INLINE inline void *alloc_malloc(size_t size)
+/* False: the cache does not do. */
+static ALWAYS_INLINE inline bool alloc_hit(size_t size, void **block)
 {
 	size_t class = CLASS_NONE;
 	if (LIKELY(size <= SMALL_LOOKUP))
 		class = class_looked_up(size);
 	else if (size <= SMALL_MOST && LIKELY(--vm_hits_left))
 		class = class_computed(size);
-	void *block;
-	if (UNLIKELY(!tcache_pop(vm_tcache, class, &block)))
-		return vm_malloc_miss(size);
+	if (UNLIKELY(!tcache_pop(vm_tcache, class, block)))
+		return false;
 	if (VM_DEBUG)
-		vm_debug_allocated(block, size);
-	return block;
+		vm_debug_allocated(*block, size);
+	return true;
+}
+
+static ALWAYS_INLINE inline void *alloc_malloc(size_t size)
+{
+	void *block;
+	return LIKELY(alloc_hit(size, &block)) ? block : vm_malloc_miss(size);
+}
+
+/* The size whose class has all slots aligned, or 0: slabs begin at a page, and the class of a multiple
+ * is a multiple (up to 16 times the alignment each multiple is a class, beyond it each class is one). */
+static inline size_t alloc_aligned_size(size_t alignment, size_t size)
+{
+	if (UNLIKELY(alignment > PAGE_BYTES || size > SMALL_MOST))
+		return 0;
+	return align_up(size + !size, alignment);
+}
+
+static ALWAYS_INLINE inline bool alloc_aligned_hit(size_t alignment, size_t size, void **block)
+{
+	size_t rounded = alloc_aligned_size(alignment, size);
+	return LIKELY(rounded != 0) && alloc_hit(rounded, block);
 }
 
 /* One compare sends NULL, large and foreign pointers to the miss. */

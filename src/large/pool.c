@@ -228,13 +228,18 @@ static void hold(struct pool_batch *batch, struct range *range)
 	vm_pool_batch_add(batch, range);
 }
 
+static bool is_too_much(size_t dirty)
+{
+	return dirty > vm_options.dirty_bytes && dirty > note_footprint();
+}
+
 /* Holds what is too old, and the oldest of what is too much. */
 static void collect_due(struct pool_batch *batch, uint64_t now_ms)
 {
 	while (batch->count < POOL_BATCH_MOST) {
 		struct range *oldest = vm_mapping_oldest(&pool.mapping);
 		if (!oldest || (now_ms < oldest->freed_ms + vm_options.decay_ms &&
-				pool.mapping.dirty.bytes <= note_footprint()))
+				!is_too_much(pool.mapping.dirty.bytes)))
 			return;
 		hold(batch, oldest);
 	}
@@ -242,7 +247,7 @@ static void collect_due(struct pool_batch *batch, uint64_t now_ms)
 
 void vm_pool_collect(struct pool_batch *batch, struct range *freed, uint64_t now_ms)
 {
-	if (freed->bytes > note_footprint())
+	if (is_too_much(freed->bytes))
 		hold(batch, freed);
 	collect_due(batch, now_ms);
 }

@@ -155,19 +155,19 @@ static bool settle(struct bin *bin, struct run *slab, size_t given)
 	bool was_full = slab->free_slots == given;
 	if (slab == bin->current)
 		return false;
-	if (slab->free_slots == vm_classes[slab->class].slots) {
+	if (UNLIKELY(slab->free_slots == vm_classes[slab->class].slots)) {
 		if (!was_full)
 			tree_remove(&bin->partial, &slab->node, lower_address);
 		return true;
 	}
-	if (was_full)
+	if (UNLIKELY(was_full))
 		tree_insert(&bin->partial, &slab->node, lower_address);
 	return false;
 }
 
 /* The slab of a block of a class, whose record stays as it is while the block is the caller's (bin.pml).
  * A block freed twice may have taken its slab along. */
-static struct run *slab_of(unsigned class, const void *block)
+static ALWAYS_INLINE inline struct run *slab_of(unsigned class, const void *block)
 {
 	const struct region *region = region_of(block);
 	struct run *slab =

@@ -238,15 +238,6 @@ static void cut(struct run *run, size_t pages, struct run *rest)
 	run->dirty_pages = (uint32_t)dirty;
 }
 
-/* The dirty pages that may be kept. */
-static size_t note_footprint(void)
-{
-	size_t live = heap.region_pages - heap.free_pages;
-	return vm_footprint_note(FOOTPRINT_HEAP, live << PAGE_SHIFT,
-				 heap.dirty_pages << PAGE_SHIFT) >>
-	       PAGE_SHIFT;
-}
-
 /* Takes `pages` out of a FREE run that fits them. NULL: no record for the rests. */
 static struct run *carve(struct run *run, size_t pages, size_t alignment_pages)
 {
@@ -269,7 +260,6 @@ static struct run *carve(struct run *run, size_t pages, size_t alignment_pages)
 		cut(run, pages, rest);
 		insert_free(rest, place);
 	}
-	note_footprint();
 	return run;
 }
 
@@ -302,6 +292,7 @@ struct run *vm_run_alloc(size_t pages, size_t alignment_pages, bool *zeroed)
 		struct region *region = region_of_run(run);
 		size_t page = first_page(run);
 		run->state = RUN_USED;
+		run->roomy = false;
 		*zeroed = run->dirty_pages == 0;
 		region->run_of[page] = run;
 		memset(region->dirty + page, 1, pages);
@@ -363,6 +354,7 @@ void vm_run_from_slab(struct run *slab)
 	lock_take(&heap.lock);
 	clear_tables(slab);
 	slab->state = RUN_USED;
+	slab->roomy = false;
 	region_of_run(slab)->run_of[first_page(slab)] = slab;
 	lock_release(&heap.lock);
 }
@@ -441,6 +433,15 @@ static struct run *oldest_dirty(void)
 		       : CONTAINER_OF(heap.dirty_by_age.next, struct run, link);
 }
 
+/* The dirty pages that may be kept. */
+static size_t note_footprint(void)
+{
+	size_t live = heap.region_pages - heap.free_pages;
+	return vm_footprint_note(FOOTPRINT_HEAP, live << PAGE_SHIFT,
+				 heap.dirty_pages << PAGE_SHIFT) >>
+	       PAGE_SHIFT;
+}
+
 /*
  * Gives back the oldest dirty runs, as long as they were freed at `until_ms` or before or more than
  * `keep_pages` are dirty; a run at the top by lowering the break, but for `pad_pages`. What could not
@@ -509,6 +510,7 @@ static void give_back_for(size_t bytes)
 /* After runs were taken: for those of their pages that had no memory. */
 static void pay(void)
 {
+	note_footprint();
 	size_t bytes = heap.unpaid_pages << PAGE_SHIFT;
 	if (!bytes)
 		return;
@@ -543,36 +545,96 @@ void vm_run_free(struct run *run)
 	lock_release(&heap.lock);
 }
 
+/* A region's end moves on by so many pages. False: the kernel refuses. */
+static bool grow_at_end(struct region *region, size_t pages)
+{
+	struct run *run = vm_meta_alloc(sizeof *run);
+	size_t at;
+	if (!run || !vm_region_grow_in_place(region, pages, &at)) {
+		vm_meta_free(run, sizeof *run);
+		return false;
+	}
+	adopt(run, region, at);
+	return true;
+}
+
+/* The FREE run behind a USED one that is to be of `pages`; or NULL. The end of the region moves for it
+ * where no memory lies ready elsewhere. */
+static struct run *room_behind(const struct run *run, size_t pages)
+{
+	struct region *region = region_of_run(run);
+	size_t page = first_page(run) + run->pages;
+	struct run *behind = free_run_at(region, page);
+	size_t there = run->pages + (behind ? behind->pages : 0);
+	if (there >= pages)
+		return behind;
+	bool at_end = first_page(run) + there == region->bytes >> PAGE_SHIFT;
+	if (!at_end || best_fit(heap.dirty_runs, pages, 1) || !grow_at_end(region, pages - there))
+		return NULL;
+	return free_run_at(region, page);
+}
+
+/* The border between a USED run and the FREE one behind it moves up. */
+static void take_from_behind(struct run *run, size_t pages, struct run *behind)
+{
+	struct region *region = region_of_run(run);
+	size_t page = first_page(behind);
+	struct list *place = remove_free(behind);
+	size_t dirty = behind->dirty_pages ? count_dirty(region, page, pages) : 0;
+	behind->dirty_pages -= (uint32_t)dirty;
+	heap.unpaid_pages += pages - dirty;
+	behind->start += pages << PAGE_SHIFT;
+	behind->pages -= (uint32_t)pages;
+	if (behind->pages)
+		insert_free(behind, place);
+	else
+		vm_meta_free(behind, sizeof *behind);
+	memset(region->dirty + page, 1, pages);
+	run->pages += (uint32_t)pages;
+}
+
+/* It moves down. */
+static void give_to_behind(struct run *run, size_t pages, struct run *behind, uint64_t now_ms)
+{
+	struct list *place = remove_free(behind);
+	if (pages >= behind->dirty_pages) { /* as absorb */
+		behind->freed_ms = now_ms;
+		place = &heap.dirty_by_age;
+	}
+	run->pages -= (uint32_t)pages;
+	behind->start -= pages << PAGE_SHIFT;
+	behind->pages += (uint32_t)pages;
+	behind->dirty_pages += (uint32_t)pages;
+	insert_free(behind, place);
+}
+
 static bool extend(struct run *run, size_t pages)
 {
 	if (!vm_regions_mend())
 		return false;
-	struct region *region = region_of_run(run);
-	size_t page = first_page(run);
-	struct run *behind = free_run_at(region, page + run->pages);
-	if (!behind || run->pages + behind->pages < pages)
-		return false;
-	size_t more = pages - run->pages;
-	behind = carve(behind, more, 1);
-	if (!behind)
-		return false;
-	heap.unpaid_pages += more - behind->dirty_pages;
-	memset(region->dirty + page + run->pages, 1, more);
-	run->pages = (uint32_t)pages;
-	vm_meta_free(behind, sizeof *behind);
-	return true;
+	struct run *behind = room_behind(run, pages);
+	if (behind)
+		take_from_behind(run, pages - run->pages, behind);
+	return behind;
 }
 
 static bool shorten(struct run *run, size_t pages, uint64_t now_ms)
 {
-	struct run *rest = vm_meta_alloc(sizeof *rest);
-	if (!rest)
-		return false;
-	describe(rest, region_of_run(run), first_page(run) + pages, run->pages - pages);
-	run->pages = (uint32_t)pages;
-	rest->dirty_pages = rest->pages;
-	rest->freed_ms = now_ms;
-	merge_free(rest);
+	const struct region *region = region_of_run(run);
+	size_t gone = run->pages - pages;
+	struct run *behind = free_run_at(region, first_page(run) + run->pages);
+	if (behind) {
+		give_to_behind(run, gone, behind, now_ms);
+	} else {
+		struct run *rest = vm_meta_alloc(sizeof *rest);
+		if (!rest)
+			return false;
+		describe(rest, region, first_page(run) + pages, gone);
+		run->pages = (uint32_t)pages;
+		rest->dirty_pages = rest->pages;
+		rest->freed_ms = now_ms;
+		insert_free(rest, &heap.dirty_by_age);
+	}
 	bound_dirty(now_ms);
 	return true;
 }

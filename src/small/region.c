@@ -319,6 +319,12 @@ struct region *vm_region_grow(size_t pages, size_t *at)
 	return open_and_grow(bytes);
 }
 
+bool vm_region_grow_in_place(struct region *region, size_t pages, size_t *at)
+{
+	*at = region->bytes;
+	return grow(region, align_up(pages << PAGE_SHIFT, vm_os.page_bytes));
+}
+
 void vm_regions_commit_ahead(void)
 {
 	struct region *last = &vm_regions[region_count() - 1];

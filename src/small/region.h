@@ -58,6 +58,9 @@ bool vm_region_init(bool own_break);
  * `bytes`, given back in *at, on. NULL: the kernel refuses. */
 struct region *vm_region_grow(size_t pages, size_t *at);
 
+/* Adds at least `pages` to this region, or to none: false. *at as above. */
+bool vm_region_grow_in_place(struct region *region, size_t pages, size_t *at);
+
 /*
  * Before a fork at the map limit: commits much of the last reserve and its tables ahead. In the child
  * the edge between touched and untouched memory cannot move without a further map, because the

@@ -32,30 +32,55 @@ static inline bool slab_slot(const struct sizeclass *class, size_t offset, unsig
 
 /* What a pointer into the slab is: a slot that is taken or free, or no start of a slot. The owner of a
  * block may ask without the lock: its bit stays, while others' in the same word change. */
-static inline enum slot_state slab_slot_state(const struct run *slab, const void *block)
+static inline enum slot_state slab_slot_state_by_class(const struct run *slab,
+						      const struct sizeclass *class,
+						      const void *block)
 {
 	unsigned slot;
-	if (!slab_slot(&vm_classes[slab->class], (uintptr_t)block - slab->start, &slot))
+	if (UNLIKELY(!slab_slot(class, (uintptr_t)block - slab->start, &slot)))
 		return SLOT_ASKEW;
 	uint64_t word = __atomic_load_n(&slab->slots[slot / 64], __ATOMIC_RELAXED);
 	return word >> slot % 64 & 1 ? SLOT_FREE : SLOT_TAKEN;
 }
 
-/* Gives the first of `count` blocks back, as many as are taken slots of this slab; returns how many. */
+static inline enum slot_state slab_slot_state(const struct run *slab, const void *block)
+{
+	return slab_slot_state_by_class(slab, &vm_classes[slab->class], block);
+}
+
+enum { NO_SLOT = UINT32_MAX };
+
+/* The slot that begins at a pointer, NO_SLOT where none of this slab does. */
+static inline unsigned slab_slot_at(const struct run *slab, const struct sizeclass *class,
+				    const void *block)
+{
+	size_t offset = (uintptr_t)block - slab->start;
+	unsigned slot;
+	return offset < (size_t)slab->pages << PAGE_SHIFT && slab_slot(class, offset, &slot) ? slot
+											     : NO_SLOT;
+}
+
+/* Gives the first of `count` blocks back, as many as are taken slots of this slab; returns how many.
+ * Those of one word of the bitmap, which often follow each other, cost one load and store of it. */
 static inline size_t slab_give(struct run *slab, void *const *blocks, size_t count)
 {
 	const struct sizeclass *class = &vm_classes[slab->class];
 	size_t given = 0;
-	for (; given < count; given++) {
-		size_t offset = (uintptr_t)blocks[given] - slab->start;
-		unsigned slot;
-		if (offset >= (size_t)slab->pages << PAGE_SHIFT || !slab_slot(class, offset, &slot))
-			break;
-		uint64_t word = slab->slots[slot / 64];
-		uint64_t bit = UINT64_C(1) << slot % 64;
-		if (word & bit)
-			break;
-		__atomic_store_n(&slab->slots[slot / 64], word | bit, __ATOMIC_RELAXED);
+	unsigned slot = slab_slot_at(slab, class, blocks[0]);
+	while (slot != NO_SLOT) {
+		unsigned word = slot / 64;
+		uint64_t free = slab->slots[word];
+		do {
+			uint64_t bit = UINT64_C(1) << slot % 64;
+			if (free & bit) {
+				slot = NO_SLOT;
+				break;
+			}
+			free |= bit;
+			given++;
+			slot = given < count ? slab_slot_at(slab, class, blocks[given]) : NO_SLOT;
+		} while (slot / 64 == word);
+		__atomic_store_n(&slab->slots[word], free, __ATOMIC_RELAXED);
 	}
 	slab->free_slots += (uint16_t)given;
 	slab->quiet = 0;

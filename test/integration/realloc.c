@@ -36,7 +36,7 @@ START_TEST(realloc_keeps_contents_between_all_kinds_of_blocks)
 }
 END_TEST
 
-START_TEST(realloc_within_usable_size_never_moves)
+START_TEST(realloc_to_more_than_half_and_no_more_than_all_of_the_usable_size_never_moves)
 {
 	struct rng rng = rng_make(rng_process_seed());
 
@@ -45,10 +45,28 @@ START_TEST(realloc_within_usable_size_never_moves)
 		void *p = opaque(malloc(size));
 		for (int j = 0; j < 3; j++) {
 			const size_t usable = malloc_usable_size(p);
-			const size_t wanted = j == 0 ? usable : 1 + rng_below(&rng, usable);
+			const size_t wanted = j == 0 ? usable : usable - rng_below(&rng, usable / 2);
 			void *moved = opaque(realloc(p, wanted));
 			ck_assert_msg(moved == p, "realloc of %zu usable bytes to %zu moved", usable, wanted);
 		}
+		free(p);
+	}
+}
+END_TEST
+
+START_TEST(a_block_cut_to_fit_holds_no_more_than_twice_its_size)
+{
+	struct rng rng = rng_make(rng_process_seed());
+
+	for (int i = 0; i < 20000; i++) {
+		const size_t size = 1 + rng_size(&rng, i % 50 ? 100000 : 8 << 20);
+		unsigned char *p = opaque(malloc(size));
+		const size_t cut = 1 + rng_below(&rng, size);
+		pattern_fill(p, cut, i);
+		p = opaque(realloc(p, cut));
+		const size_t usable = malloc_usable_size(p);
+		ck_assert_msg(usable <= 2 * cut || usable <= 128, "%zu cut to %zu holds %zu", size, cut, usable);
+		ck_assert(pattern_holds(p, cut, i));
 		free(p);
 	}
 }
@@ -147,6 +165,27 @@ START_TEST(a_small_block_that_is_appended_to_moves_four_times_a_doubling_at_most
 }
 END_TEST
 
+/* Where all are runs of the heap, and none has the pages behind it for long. */
+START_TEST(buffers_side_by_side_that_are_appended_to_move_four_times_a_doubling_at_most)
+{
+	enum { BUFFERS = 8, STEP = 4096 };
+	suite_skip_in_variant("mmap_threshold", "what is mapped moves without a copy");
+	void *buffers[BUFFERS] = { NULL };
+	int moves = 0;
+
+	for (size_t size = STEP; size <= 800 << 10; size += STEP)
+		for (int i = 0; i < BUFFERS; i++) {
+			void *grown = opaque(realloc(buffers[i], size));
+			ck_assert_ptr_nonnull(grown);
+			moves += grown != buffers[i];
+			buffers[i] = grown;
+		}
+	ck_assert_int_le(moves, BUFFERS * 8 * 4);
+	for (int i = 0; i < BUFFERS; i++)
+		free(buffers[i]);
+}
+END_TEST
+
 START_TEST(shrinking_a_large_block_gives_its_memory_back)
 {
 	void *p = opaque(malloc(128 << 20));
@@ -177,13 +216,15 @@ int main(int argc __attribute__((unused)), char **argv)
 {
 	const TTest *const tests[] = {
 		realloc_keeps_contents_between_all_kinds_of_blocks,
-		realloc_within_usable_size_never_moves,
+		realloc_to_more_than_half_and_no_more_than_all_of_the_usable_size_never_moves,
+		a_block_cut_to_fit_holds_no_more_than_twice_its_size,
 		realloc_of_null_is_malloc,
 		realloc_to_zero_frees_and_returns_null,
 		failed_realloc_keeps_the_block,
 		realloc_that_the_kernel_refuses_keeps_the_block,
 		a_buffer_grown_step_by_step_keeps_its_contents,
 		a_small_block_that_is_appended_to_moves_four_times_a_doubling_at_most,
+		buffers_side_by_side_that_are_appended_to_move_four_times_a_doubling_at_most,
 		shrinking_a_large_block_gives_its_memory_back,
 		growing_a_large_block_does_not_hold_it_twice,
 		NULL,

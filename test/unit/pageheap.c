@@ -520,6 +520,27 @@ START_TEST(memory_that_is_there_is_used_first_and_the_lowest_of_equals)
 }
 END_TEST
 
+START_TEST(the_last_run_grows_with_its_region_where_no_memory_lies_ready)
+{
+	setup();
+	struct run *ready = new_run(400);
+	new_run(1);
+	struct run *last = new_run(100);
+	uintptr_t start = last->start;
+	vm_run_free(ready);
+	ck_assert(!vm_run_resize(last, 390));
+	ck_assert(vm_run_resize(last, 410));
+	vm_pageheap_tick(fake_os_advance(10000));
+	ck_assert(vm_run_resize(last, 5000));
+	ck_assert(last->start == start && last->pages == 5000);
+	check();
+	fake_os.fail_from = 1;
+	fake_os.fail_to = UINT64_MAX;
+	ck_assert(!vm_run_resize(last, 10000));
+	check();
+}
+END_TEST
+
 START_TEST(sizes_beyond_any_run_are_refused)
 {
 	setup();
@@ -539,7 +560,8 @@ START_TEST(without_records_a_run_stays_as_it_is_where_it_takes_one)
 	setup();
 	struct run *run = new_run(10);
 	struct run *behind = new_run(10);
-	struct run *above = new_run(1);
+	struct run *above = new_run(10);
+	struct run *last = new_run(1);
 	bool zeroed;
 	vm_run_free(behind);
 	fake_os.fail_from = 1;
@@ -547,16 +569,20 @@ START_TEST(without_records_a_run_stays_as_it_is_where_it_takes_one)
 	for (size_t bytes = 64 * KIB; bytes >= sizeof(struct run); bytes /= 2)
 		while (vm_meta_alloc(bytes))
 			;
-	ck_assert(!vm_run_resize(run, 15));
-	ck_assert(!vm_run_resize(run, 5));
-	ck_assert_uint_eq(run->pages, 10);
+	ck_assert(!vm_run_resize(above, 5));
+	ck_assert_uint_eq(above->pages, 10);
 	ck_assert_ptr_null(vm_run_alloc(5, 1, &zeroed));
 	check();
-	ck_assert(vm_run_resize(run, 20)); /* takes none */
-	ck_assert_uint_eq(run->pages, 20);
+	/* Where free pages lie behind it, it takes none. */
+	ck_assert(vm_run_resize(run, 15));
+	check();
+	ck_assert(vm_run_resize(run, 5));
+	check();
+	ck_assert(vm_run_resize(run, 20));
 	check();
 	vm_run_free(run);
 	vm_run_free(above);
+	vm_run_free(last);
 	check();
 }
 END_TEST
@@ -671,6 +697,7 @@ int main(void)
 		what_is_mapped_elsewhere_is_paid_for_too,
 		no_more_is_paid_in_a_decay_time_than_the_option_says,
 		memory_that_is_there_is_used_first_and_the_lowest_of_equals,
+		the_last_run_grows_with_its_region_where_no_memory_lies_ready,
 		sizes_beyond_any_run_are_refused,
 		without_records_a_run_stays_as_it_is_where_it_takes_one,
 		a_child_of_a_fork_during_a_purge_has_all_pages,

@@ -51,6 +51,14 @@ START_TEST(a_power_of_two_is_a_class_of_its_own)
 }
 END_TEST
 
+START_TEST(the_class_of_a_multiple_of_an_alignment_up_to_a_page_is_one_too)
+{
+	for (size_t alignment = 8; alignment <= PAGE_BYTES; alignment *= 2)
+		for (size_t size = alignment; size <= SMALL_MOST; size += alignment)
+			must(vm_classes[class_of_size(size)].bytes % alignment == 0);
+}
+END_TEST
+
 START_TEST(slabs_have_no_rest_and_fit_their_record)
 {
 	for (unsigned class = 1; class < CLASS_COUNT; class++) {
@@ -93,6 +101,7 @@ int main(void)
 		no_block_wastes_more_than_an_eighth_of_its_size_above_128,
 		blocks_of_16_bytes_and_more_are_aligned_to_16,
 		a_power_of_two_is_a_class_of_its_own,
+		the_class_of_a_multiple_of_an_alignment_up_to_a_page_is_one_too,
 		slabs_have_no_rest_and_fit_their_record,
 		the_reciprocal_divides_every_offset_of_a_slab_exactly,
 		class_0_is_no_class,
