@@ -52,18 +52,18 @@ END_TEST
 START_TEST(the_count_is_read_after_the_bound_has_moved_far_and_no_sooner_than_it_may)
 {
 	struct budget budget = begin(64000, 50, 1000);
-	vm_budget_enter(&budget, 12000, 5000, 100); /* takes a ms, so 1001 are waited */
+	vm_budget_enter(&budget, 12000, 5000, 100); /* 3001 ms are waited */
 	vm_budget_begin(&budget, 64000, 50, 1000);
 	ck_assert(!vm_budget_wants_reading(&budget, 8999));
 	ck_assert(vm_budget_wants_reading(&budget, 9000));
 	ck_assert(!vm_budget_wants_reading(&budget, 1001));
 	ck_assert(vm_budget_wants_reading(&budget, 1000));
 
-	ck_assert(!vm_budget_claim_reading(&budget, 9000, false, 1100));
-	ck_assert(!vm_budget_claim_reading(&budget, 8999, false, 1101));
-	ck_assert(vm_budget_claim_reading(&budget, 9000, false, 1101));
-	ck_assert(!vm_budget_claim_reading(&budget, 9000, false, 2101));
-	ck_assert(vm_budget_claim_reading(&budget, 9000, false, 2102));
+	ck_assert(!vm_budget_claim_reading(&budget, 9000, false, 3100));
+	ck_assert(!vm_budget_claim_reading(&budget, 8999, false, 3101));
+	ck_assert(vm_budget_claim_reading(&budget, 9000, false, 3101));
+	ck_assert(!vm_budget_claim_reading(&budget, 9000, false, 6101));
+	ck_assert(vm_budget_claim_reading(&budget, 9000, false, 6102));
 }
 END_TEST
 
@@ -72,7 +72,7 @@ START_TEST(the_count_is_read_when_a_map_was_refused_or_while_it_makes_it_tight)
 	struct budget budget = begin(64000, 50, 1000);
 	vm_budget_enter(&budget, 12000, 5000, 100);
 	vm_budget_begin(&budget, 64000, 50, 1000);
-	ck_assert(vm_budget_claim_reading(&budget, 5000, true, 1101));
+	ck_assert(vm_budget_claim_reading(&budget, 5000, true, 3101));
 
 	vm_budget_enter(&budget, 63000, 5000, 0);
 	vm_budget_begin(&budget, 64000, 50, 1000);
