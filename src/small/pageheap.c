@@ -559,7 +559,8 @@ static bool grow_at_end(struct region *region, size_t pages)
 }
 
 /* The FREE run behind a USED one that is to be of `pages`; or NULL. The end of the region moves for it
- * where no memory lies ready elsewhere. */
+ * where no memory lies ready elsewhere, up to where a block is better mapped: there it goes on without a
+ * copy. (Without that bound a buffer that grows to 8 MiB beside others took 16 MB, with it 12.) */
 static struct run *room_behind(const struct run *run, size_t pages)
 {
 	struct region *region = region_of_run(run);
@@ -569,7 +570,8 @@ static struct run *room_behind(const struct run *run, size_t pages)
 	if (there >= pages)
 		return behind;
 	bool at_end = first_page(run) + there == region->bytes >> PAGE_SHIFT;
-	if (!at_end || best_fit(heap.dirty_runs, pages, 1) || !grow_at_end(region, pages - there))
+	if (!at_end || pages > pages_of(vm_options.mmap_threshold) ||
+	    best_fit(heap.dirty_runs, pages, 1) || !grow_at_end(region, pages - there))
 		return NULL;
 	return free_run_at(region, page);
 }

@@ -523,19 +523,22 @@ END_TEST
 START_TEST(the_last_run_grows_with_its_region_where_no_memory_lies_ready)
 {
 	setup();
-	struct run *ready = new_run(400);
+	struct run *ready = new_run(200);
 	new_run(1);
-	struct run *last = new_run(100);
+	struct run *last = new_run(50);
 	uintptr_t start = last->start;
 	vm_run_free(ready);
-	ck_assert(!vm_run_resize(last, 390));
-	ck_assert(vm_run_resize(last, 410));
+	ck_assert(!vm_run_resize(last, 190));
+	ck_assert(vm_run_resize(last, 210));
 	vm_pageheap_tick(fake_os_advance(10000));
-	ck_assert(vm_run_resize(last, 5000));
-	ck_assert(last->start == start && last->pages == 5000);
+	size_t most = vm_options.mmap_threshold / PAGE_BYTES;
+	ck_assert(vm_run_resize(last, most));
+	ck_assert(!vm_run_resize(last, 4 * most)); /* better mapped */
+	ck_assert(last->start == start && last->pages == most);
 	check();
 	fake_os.fail_from = 1;
 	fake_os.fail_to = UINT64_MAX;
+	vm_options.mmap_threshold = GIB;
 	ck_assert(!vm_run_resize(last, 10000));
 	check();
 }
