@@ -52,8 +52,10 @@ static void tick(struct tcache *cache)
 	vm_hits_left = HITS_A_LOOK;
 	uint64_t now_ms = vm_os_now_ms();
 	size_t growth = vm_pageheap_growth();
-	if (growth)
+	if (growth) {
 		vm_large_give_back_for(growth, now_ms);
+		vm_bins_give_back_for(growth);
+	}
 	if (cache)
 		vm_tcache_collect(cache, now_ms);
 	vm_lifeboat_tick(now_ms);

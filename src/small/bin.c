@@ -46,8 +46,8 @@ static struct {
 enum { LOOKS_A_LOCK = 16 };
 
 /* What a tick does of the work, some ms at most: the more the longer the last one is ago, so that a
- * nearly idle process is done with a large heap in seconds. */
-enum { WORK_LEAST = 256, WORK_MOST = 4096, WORK_A_MS = 16 };
+ * nearly idle process is done with a large heap in seconds; and for each page that the heap grows. */
+enum { WORK_LEAST = 256, WORK_MOST = 4096, WORK_A_MS = 16, WORK_A_PAGE = 4 };
 
 static bool lower_address(const struct tree_node *a, const struct tree_node *b)
 {
@@ -295,12 +295,26 @@ static bool look_further(size_t work)
 	return false;
 }
 
+static bool claim_look(uint64_t due_ms)
+{
+	return due_ms != NOT_NOW &&
+	       atomic_compare_exchange_strong_explicit(&look.due_ms, &due_ms, NOT_NOW,
+						       memory_order_acquire, memory_order_relaxed);
+}
+
+void vm_bins_give_back_for(size_t bytes)
+{
+	uint64_t due_ms = atomic_load_explicit(&look.due_ms, memory_order_relaxed);
+	if (!claim_look(due_ms))
+		return;
+	look_further(min_size(WORK_A_PAGE * pages_of(bytes), WORK_MOST));
+	atomic_store_explicit(&look.due_ms, due_ms, memory_order_release);
+}
+
 void vm_bins_tick(uint64_t now_ms)
 {
 	uint64_t due_ms = atomic_load_explicit(&look.due_ms, memory_order_relaxed);
-	if (now_ms < due_ms ||
-	    !atomic_compare_exchange_strong_explicit(&look.due_ms, &due_ms, NOT_NOW,
-						     memory_order_acquire, memory_order_relaxed))
+	if (now_ms < due_ms || !claim_look(due_ms))
 		return;
 	size_t work = clamp_size((now_ms - look.last_ms) * WORK_A_MS, WORK_LEAST, WORK_MOST);
 	look.last_ms = now_ms;

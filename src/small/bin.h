@@ -2,11 +2,12 @@
 /*
  * bin.h - the slabs of one class in one shard, under one lock.
  *
- * 1. A slab of the bin that has more than one slot is `current`, or in the tree `partial` (some slots free, some taken), or in
- *    neither (all taken).
+ * 1. A slab of the bin that has more than one slot is `current`, or in the tree `partial` (some slots
+ *    free, some taken), or in neither (all taken).
  * 2. A slab whose slots have all come back goes to the page heap, unless it is current.
  * 3. The pages without taken slots of a slab from which nothing was taken, and to which nothing came
- *    back, for a decay time are given to the kernel; the slab stays where it is.
+ *    back, for a decay time, or while the heap grew by a few per cent, are given to the kernel; the slab
+ *    stays where it is.
  *
  * Blocks are taken from the current slab until it is full, then from the partial slab at the lowest
  * address: live blocks gather low, and the slabs at the top empty. The shards spread threads over
@@ -45,6 +46,10 @@ void vm_bin_disown(struct run *slab);
 
 /* Looks, once in a decay time, for slabs that rule 3 is about; cheap when nothing is due. */
 void vm_bins_tick(uint64_t now_ms);
+
+/* After the heap took so much into use that had no memory: looks for them without waiting. A class with
+ * such slabs is not the one that grows. */
+void vm_bins_give_back_for(size_t bytes);
 
 /* Hands the current slabs that are wholly free to the page heap, and the pages without taken slots of
  * all others to the kernel. True: there were such pages. */

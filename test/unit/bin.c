@@ -208,7 +208,8 @@ static size_t free_pages_of(unsigned class)
 	return pages;
 }
 
-START_TEST(free_pages_of_quiet_slabs_are_given_back_and_live_blocks_stay)
+/* After each class has had what `looks` stands for. */
+static void try_quiet_slabs(void (*looks)(uint64_t *now_ms))
 {
 	setup();
 	struct rng rng = rng_make(rng_process_seed());
@@ -231,7 +232,7 @@ START_TEST(free_pages_of_quiet_slabs_are_given_back_and_live_blocks_stay)
 		}
 		vm_bin_flush(class, freed, gone);
 		uint64_t before = stats().purged_bytes;
-		tick_for(&now_ms, 3 * vm_options.decay_ms);
+		looks(&now_ms);
 		must(stats().purged_bytes - before >= free_pages_of(class) * PAGE_BYTES);
 		for (size_t j = 0; j < count; j++)
 			for (size_t k = 0; blocks[j] && k < bytes; k++)
@@ -239,6 +240,29 @@ START_TEST(free_pages_of_quiet_slabs_are_given_back_and_live_blocks_stay)
 	}
 	must(stats().purged_bytes > 0);
 	vm_bins_check();
+}
+
+static void let_time_pass(uint64_t *now_ms)
+{
+	tick_for(now_ms, 3 * vm_options.decay_ms);
+}
+
+static void grow_elsewhere(uint64_t *now_ms)
+{
+	(void)now_ms;
+	for (int i = 0; i < 64; i++)
+		vm_bins_give_back_for(MIB);
+}
+
+START_TEST(free_pages_of_quiet_slabs_are_given_back_and_live_blocks_stay)
+{
+	try_quiet_slabs(let_time_pass);
+}
+END_TEST
+
+START_TEST(slabs_that_stay_as_they_are_while_the_heap_grows_are_quiet)
+{
+	try_quiet_slabs(grow_elsewhere);
 }
 END_TEST
 
@@ -397,6 +421,7 @@ int main(void)
 		where_the_kernel_refuses_what_there_is_comes_and_later_more,
 		a_slab_that_is_one_slot_can_leave_its_bin,
 		free_pages_of_quiet_slabs_are_given_back_and_live_blocks_stay,
+		slabs_that_stay_as_they_are_while_the_heap_grows_are_quiet,
 		a_slab_in_use_keeps_its_pages,
 		a_single_block_is_aligned_and_known_to_be_zero_where_it_is,
 		what_is_no_block_ends_the_process,
