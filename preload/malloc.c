@@ -75,7 +75,9 @@ ALIAS(memalign) void *aligned_alloc(size_t alignment, size_t size);
 static NOINLINE int posix_memalign_miss(void **block, size_t alignment, size_t size)
 {
 	int saved = errno;
-	void *aligned = vm_alloc_aligned(alignment, size);
+	/* Not by a hit again, which would count down twice. */
+	size_t rounded = alloc_aligned_size(alignment, size);
+	void *aligned = rounded ? vm_malloc_miss(rounded) : vm_alloc_aligned(alignment, size);
 	errno = saved;
 	if (!aligned)
 		return ENOMEM;
@@ -88,7 +90,9 @@ EXPORT int posix_memalign(void **block, size_t alignment, size_t size)
 {
 	if (!is_power_of_two(alignment) || alignment % sizeof(void *))
 		return EINVAL;
-	return alloc_aligned_hit(alignment, size, block) ? 0 : posix_memalign_miss(block, alignment, size);
+	return alloc_aligned_hit(alignment, size, block)
+		       ? 0
+		       : posix_memalign_miss(block, alignment, size);
 }
 
 /* Before the first allocation vm_os is not filled in yet. */

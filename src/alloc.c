@@ -42,6 +42,19 @@ enum { MISSES_A_LOOK = 8 };
 
 __thread uint32_t vm_hits_left = HITS_A_LOOK;
 
+/* What comes into use in one place is paid for with what is free in the others (footprint.h). */
+static void pay_for_growth(uint64_t now_ms)
+{
+	size_t heap = vm_pageheap_growth();
+	size_t large = vm_large_growth();
+	if (heap + large)
+		vm_pageheap_give_back_for(heap + large, now_ms);
+	if (heap) {
+		vm_large_give_back_for(heap, now_ms);
+		vm_bins_give_back_for(heap, now_ms);
+	}
+}
+
 /* The work that comes due with time; cheap where none is. */
 static void tick(struct tcache *cache)
 {
@@ -51,11 +64,7 @@ static void tick(struct tcache *cache)
 		return;
 	vm_hits_left = HITS_A_LOOK;
 	uint64_t now_ms = vm_os_now_ms();
-	size_t growth = vm_pageheap_growth();
-	if (growth) {
-		vm_large_give_back_for(growth, now_ms);
-		vm_bins_give_back_for(growth);
-	}
+	pay_for_growth(now_ms);
 	if (cache)
 		vm_tcache_collect(cache, now_ms);
 	vm_lifeboat_tick(now_ms);
@@ -416,10 +425,11 @@ static void *alloc_pages_to_grow(size_t size, size_t usable)
 {
 	bool zeroed;
 	size_t roomy = run_with_room_to_grow(size, usable);
-	void *block = alloc_pages_or_trim(roomy, 1, &zeroed);
+	void *with_room = roomy > size ? alloc_pages(roomy, 1, &zeroed) : NULL;
+	void *block = with_room ? with_room : alloc_pages_or_trim(size, 1, &zeroed);
 	const struct region *region = block ? region_of(block) : NULL;
 	if (region)
-		used_run(region, block, "realloc")->roomy = roomy > size;
+		used_run(region, block, "realloc")->roomy = with_room;
 	return block;
 }
 
@@ -460,19 +470,32 @@ static inline const struct sizeclass *shared_class(const void *block)
 		       : &vm_classes[CLASS_NONE];
 }
 
-static NOINLINE void *move_to_slot(void *block, size_t kept, size_t size)
+/* NULL without a word, where it can be done without. */
+static void *alloc_slot_quietly(size_t size)
 {
-	void *moved = alloc_malloc(size);
-	if (!moved)
-		return NULL;
-	memcpy(moved, block, kept);
-	alloc_free(block);
-	return moved;
+	void *block;
+	if (alloc_hit(size, &block))
+		return block;
+	block = alloc_any(size);
+	if (VM_DEBUG && block)
+		vm_debug_allocated(block, size);
+	return block;
 }
 
-static void *grow_slot(void *block, size_t size, size_t usable)
+static void *move(void *to, void *block, size_t kept)
 {
-	return move_to_slot(block, usable, min_size(with_room_to_grow(size, usable), SLOT_MOST));
+	if (!to)
+		return NULL;
+	memcpy(to, block, kept);
+	alloc_free(block);
+	return to;
+}
+
+static NOINLINE void *grow_slot(void *block, size_t size, size_t usable)
+{
+	size_t roomy = min_size(with_room_to_grow(size, usable), SLOT_MOST);
+	void *to = alloc_slot_quietly(roomy);
+	return move(to ? to : alloc_malloc(size), block, usable);
 }
 
 /*
@@ -482,11 +505,11 @@ static void *grow_slot(void *block, size_t size, size_t usable)
  */
 static void *cut(void *block, size_t size, size_t usable)
 {
-	enum { USABLE_LEAST = 128 };
+	enum { USABLE_LEAST = 128 }; /* below, there is nothing to win */
 	size_t least = shared_class(block)->bytes ? usable : PAGE_BYTES;
 	void *moved = NULL;
 	if (size < least / 2 && usable >= USABLE_LEAST)
-		moved = move_to_slot(block, size, size);
+		moved = move(alloc_slot_quietly(size), block, size);
 	if (!moved && pages_of(size) < pages_of(usable))
 		shrink(block, size);
 	return moved ? moved : block;
@@ -510,12 +533,7 @@ static NOINLINE void *resize(void *block, size_t size)
 		return grown;
 	if (size <= SLOT_MOST)
 		return grow_slot(block, size, usable);
-	grown = alloc_pages_to_grow(size, usable);
-	if (!grown)
-		return NULL;
-	memcpy(grown, block, usable);
-	alloc_free(block);
-	return grown;
+	return move(alloc_pages_to_grow(size, usable), block, usable);
 }
 
 /* Most calls are for text or an array that grows: such a block stays or goes to another slot. */

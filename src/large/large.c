@@ -5,7 +5,6 @@
 #include "large/pool.h"
 #include "os/conf.h"
 #include "os/os.h"
-#include "small/pageheap.h"
 
 #include <stdatomic.h>
 #include <string.h>
@@ -179,11 +178,24 @@ static uintptr_t map_aligned(size_t bytes, size_t alignment, struct pieces *piec
 	return start;
 }
 
+static _Atomic size_t grown_bytes; /* since vm_large_growth told of them */
+
+static void count_growth(size_t bytes)
+{
+	atomic_fetch_add_explicit(&grown_bytes, bytes, memory_order_relaxed);
+}
+
+size_t vm_large_growth(void)
+{
+	if (!atomic_load_explicit(&grown_bytes, memory_order_relaxed))
+		return 0;
+	return atomic_exchange_explicit(&grown_bytes, 0, memory_order_relaxed);
+}
+
 static void *map_new(size_t bytes, size_t alignment)
 {
 	struct pieces pieces;
 	struct pool_batch unwanted;
-	vm_pageheap_give_back_for(bytes);
 	if (!take_pieces(&pieces))
 		return NULL;
 	vm_pool_batch_init(&unwanted);
@@ -193,8 +205,10 @@ static void *map_new(size_t bytes, size_t alignment)
 
 	struct mapping *mapping = vm_pool_return();
 	enter_maps(&pieces);
-	if (start)
+	if (start) {
 		vm_mapping_add_live(mapping, piece(&pieces, start, bytes));
+		count_growth(bytes);
+	}
 	while (pieces.spare)
 		vm_mapping_put_record(mapping, pieces.range[--pieces.spare]);
 	vm_pool_collect_excess(&unwanted);
@@ -224,8 +238,6 @@ static void *remap(struct mapping *mapping, struct range *range, size_t bytes)
 	if (!gone)
 		return NULL;
 
-	if (bytes > old_bytes)
-		vm_pageheap_give_back_for(bytes - old_bytes);
 	void *moved = vm_os_remap((void *)range->start, old_bytes, bytes, may_move);
 
 	vm_pool_return();
@@ -234,6 +246,7 @@ static void *remap(struct mapping *mapping, struct range *range, size_t bytes)
 		range->bytes = bytes;
 		vm_vma_drop(maps, gone);
 		vm_vma_mapped_apart(maps, range->start, range->bytes);
+		count_growth(bytes - min_size(old_bytes, bytes));
 	} else {
 		vm_vma_put_back(maps, gone);
 	}
@@ -267,9 +280,12 @@ static void *move_pages(void *block, size_t bytes)
 static void *lengthen_dirty(size_t bytes, size_t least)
 {
 	struct mapping *mapping = vm_pool_enter();
+	const struct vma_model *maps = vm_pool_maps();
 	struct range *range = vm_fits_longest(&mapping->dirty);
+	/* One that may not move would only lose its age. */
 	if (range && range->bytes >= least && range->bytes < bytes &&
-	    vm_vma_is_one(vm_pool_maps(), range->start, range->bytes))
+	    vm_vma_is_one(maps, range->start, range->bytes) &&
+	    (vm_pool_may_map() || vm_vma_is_whole(maps, range->start, range->bytes)))
 		return remap(mapping, range, bytes);
 	vm_pool_leave();
 	return NULL;

@@ -2,8 +2,8 @@
 /*
  * large.h - blocks that are mapped on their own.
  *
- * A freed block's range is kept for reuse with its memory, within vm_options.dirty_bytes or a quarter
- * of the live large bytes if that is more, for vm_options.decay_ms; then it goes back to the kernel.
+ * A freed block's range is kept for reuse with its memory, as long as footprint.h allows and for
+ * vm_options.decay_ms at most; then it goes back to the kernel.
  * What the kernel does not take back (munmap refused at the map limit) stays ours as addresses
  * without memory, so that no free can fail and nothing leaks.
  *
@@ -51,7 +51,8 @@ size_t vm_large_usable_size(const void *block);
 bool vm_large_resize(void *block, size_t bytes);
 
 /*
- * Resizes a live large block at any place: copies it into a freed range where that is cheaper, else
+ * Resizes a live large block at any place: copies it into a freed range, lengthened if need be, where
+ * that is cheaper, else
  * has the kernel resize it, in place or by moving its pages. NULL, and nothing changed, where neither
  * can be; the caller may then copy into a block of another kind.
  */
@@ -66,6 +67,9 @@ size_t vm_large_trim(void);
 /* After the heap took into use so much that had no memory: gives back as much of what is free here as
  * vm_footprint_owed tells, the oldest. */
 void vm_large_give_back_for(size_t bytes, uint64_t now_ms);
+
+/* The bytes that were mapped since the last call. */
+size_t vm_large_growth(void);
 
 /* Gives back what was freed longer than vm_options.decay_ms before `now_ms` (vm_os_now_ms). One load
  * and a compare where nothing is due. */

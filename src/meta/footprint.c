@@ -29,12 +29,17 @@ static size_t may_always_keep(size_t live)
 	return max_size(vm_options.dirty_bytes, live / 4);
 }
 
+static size_t get(const _Atomic size_t *figure)
+{
+	return atomic_load_explicit(figure, memory_order_relaxed);
+}
+
 static struct sums add_up(void)
 {
 	struct sums sums = {0};
 	for (unsigned part = 0; part < FOOTPRINT_PARTS; part++) {
-		size_t live = atomic_load_explicit(&footprint.live[part], memory_order_relaxed);
-		size_t dirty = atomic_load_explicit(&footprint.dirty[part], memory_order_relaxed);
+		size_t live = get(&footprint.live[part]);
+		size_t dirty = get(&footprint.dirty[part]);
 		sums.live += live;
 		sums.resident += live + dirty;
 		sums.counted += live + min_size(dirty, may_always_keep(live));
@@ -42,14 +47,9 @@ static struct sums add_up(void)
 	return sums;
 }
 
-static size_t most(const _Atomic size_t *most)
+static void raise_to(_Atomic size_t *most, size_t bytes)
 {
-	return atomic_load_explicit(most, memory_order_relaxed);
-}
-
-static void raise(_Atomic size_t *most, size_t bytes)
-{
-	if (bytes > atomic_load_explicit(most, memory_order_relaxed))
+	if (bytes > get(most))
 		atomic_store_explicit(most, bytes, memory_order_relaxed);
 }
 
@@ -58,10 +58,10 @@ size_t vm_footprint_note(enum footprint_part part, size_t live, size_t dirty)
 	atomic_store_explicit(&footprint.live[part], live, memory_order_relaxed);
 	atomic_store_explicit(&footprint.dirty[part], dirty, memory_order_relaxed);
 	struct sums sums = add_up();
-	raise(&footprint.live_most, sums.live);
-	raise(&footprint.counted_most, sums.counted);
+	raise_to(&footprint.live_most, sums.live);
+	raise_to(&footprint.counted_most, sums.counted);
 	size_t in_use = sums.resident - min_size(sums.resident, dirty);
-	size_t peak = most(&footprint.counted_most);
+	size_t peak = get(&footprint.counted_most);
 	size_t below_peak = peak - min_size(peak, in_use);
 	return max_size(may_always_keep(live),
 			min_size(below_peak, max_size(live, vm_os.memory_bytes / 16)));
@@ -72,12 +72,12 @@ bool vm_footprint_exceeded(uint64_t now_ms)
 	if (now_ms < atomic_load_explicit(&footprint.next_ms, memory_order_relaxed))
 		return false;
 	atomic_store_explicit(&footprint.next_ms, now_ms + PAUSE_MS, memory_order_relaxed);
-	return add_up().resident > most(&footprint.counted_most);
+	return add_up().resident > get(&footprint.counted_most);
 }
 
 size_t vm_footprint_owed(struct allowance *allowance, size_t bytes, uint64_t now_ms)
 {
-	size_t live_most = most(&footprint.live_most);
+	size_t live_most = get(&footprint.live_most);
 	size_t allowed = live_most + live_most / 16 + 512 * KIB;
 	size_t held = add_up().resident;
 	if (held <= allowed)

@@ -18,16 +18,16 @@ enum footprint_part { FOOTPRINT_HEAP, FOOTPRINT_LARGE, FOOTPRINT_PARTS };
  */
 size_t vm_footprint_note(enum footprint_part part, size_t live, size_t dirty);
 
-/* Whether both together have more than that, since one has grown: asked for now and then, true at most
- * once in some ms, since what is locked in memory cannot be given back. */
+/* Whether both together have more than does not raise the peak, since one has grown: asked for now and
+ * then, true at most once in some ms, since what is locked in memory cannot be given back. */
 bool vm_footprint_exceeded(uint64_t now_ms);
 
 /*
  * After memory that is new came into use, or before: how many of as many bytes that are free are to be
  * given back for it, so that both together are hardly more than was ever in use at once. What grew could
  * not use them, and would come on top of them. A part gives back no more than was in use, nor than
- * vm_options.dirty_bytes, in one decay time: that keeps what it costs a program that would have used
- * them soon under 2 % of its time.
+ * vm_options.dirty_bytes, in one decay time, on average: that keeps what it costs a program that would
+ * have used them soon under 2 % of its time.
  */
 size_t vm_footprint_owed(struct allowance *allowance, size_t bytes, uint64_t now_ms);
 

@@ -14,7 +14,7 @@
 	  "blocks of at least this size are mapped on their own")                                  \
 	X(trim_break, SWITCH, 1, 0, 1, "lower the break when the heap's top is free")              \
 	X(decay_ms, COUNT, 1000, 0, 3600000,                                                       \
-	  "milliseconds that freed pages keep their memory for reuse")                             \
+	  "milliseconds that freed pages keep their memory at most")                               \
 	X(shards, COUNT, 0, 0, 32, "sets of slabs that threads are spread over; 0: by CPUs")       \
 	X(cache_bytes, BYTES, 32 * MIB, 0, 64 * GIB, "bytes that all thread caches may hold")      \
 	X(thread_cache_bytes, BYTES, 2 * MIB, 0, 1 * GIB, "bytes that one thread cache may hold")  \

@@ -37,10 +37,17 @@ enum quiet { BUSY, QUIET, PURGED };
 static struct {
 	_Atomic uint64_t due_ms; /* NOT_NOW while a thread looks */
 	uint64_t last_ms;
+	uint64_t next_round_ms; /* for growth */
 	unsigned bin;
 	uintptr_t from;
 } look;
 #define NOT_NOW UINT64_MAX
+
+/* Class 0 has none. */
+enum { BINS_A_SHARD = CLASS_COUNT - 1 };
+
+/* Between two rounds through all bins: what stays as it is meanwhile is quiet, however few they are. */
+enum { ROUND_LEAST_MS = 8 };
 
 /* Slabs that are looked at in one taking of a bin's lock. */
 enum { LOOKS_A_LOCK = 16 };
@@ -285,9 +292,9 @@ static size_t look_at_some(struct bin *bin, uintptr_t *from)
 static bool look_further(size_t work)
 {
 	for (size_t done = 0; done < work;) {
-		done += look_at_some(&bins[look.bin / CLASS_COUNT][look.bin % CLASS_COUNT],
-				     &look.from);
-		if (!look.from && ++look.bin == vm_shards * CLASS_COUNT) {
+		struct bin *bin = &bins[look.bin / BINS_A_SHARD][1 + look.bin % BINS_A_SHARD];
+		done += max_size(look_at_some(bin, &look.from), 1);
+		if (!look.from && ++look.bin == vm_shards * BINS_A_SHARD) {
 			look.bin = 0;
 			return true;
 		}
@@ -302,12 +309,14 @@ static bool claim_look(uint64_t due_ms)
 						       memory_order_acquire, memory_order_relaxed);
 }
 
-void vm_bins_give_back_for(size_t bytes)
+void vm_bins_give_back_for(size_t bytes, uint64_t now_ms)
 {
 	uint64_t due_ms = atomic_load_explicit(&look.due_ms, memory_order_relaxed);
 	if (!claim_look(due_ms))
 		return;
-	look_further(min_size(WORK_A_PAGE * pages_of(bytes), WORK_MOST));
+	if (now_ms >= look.next_round_ms &&
+	    look_further(min_size(WORK_A_PAGE * pages_of(bytes), WORK_MOST)))
+		look.next_round_ms = now_ms + ROUND_LEAST_MS;
 	atomic_store_explicit(&look.due_ms, due_ms, memory_order_release);
 }
 
@@ -373,8 +382,11 @@ void vm_bins_lock_for_fork(void)
 void vm_bins_unlock_after_fork(bool child)
 {
 	/* In the child nobody ends the look that was under way. */
-	if (child)
+	if (child) {
+		look.bin = 0;
+		look.from = 0;
 		atomic_store_explicit(&look.due_ms, 0, memory_order_relaxed);
+	}
 	for (unsigned shard = 0; shard < vm_shards; shard++)
 		for (unsigned class = 1; class < CLASS_COUNT; class++)
 			vm_lock_release_after_fork(&bins[shard][class].lock);

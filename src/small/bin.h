@@ -6,7 +6,7 @@
  *    free, some taken), or in neither (all taken).
  * 2. A slab whose slots have all come back goes to the page heap, unless it is current.
  * 3. The pages without taken slots of a slab from which nothing was taken, and to which nothing came
- *    back, for a decay time, or while the heap grew by a few per cent, are given to the kernel; the slab
+ *    back, for a decay time, or while the heap grew, 8 ms at least, are given to the kernel; the slab
  *    stays where it is.
  *
  * Blocks are taken from the current slab until it is full, then from the partial slab at the lowest
@@ -49,7 +49,7 @@ void vm_bins_tick(uint64_t now_ms);
 
 /* After the heap took so much into use that had no memory: looks for them without waiting. A class with
  * such slabs is not the one that grows. */
-void vm_bins_give_back_for(size_t bytes);
+void vm_bins_give_back_for(size_t bytes, uint64_t now_ms);
 
 /* Hands the current slabs that are wholly free to the page heap, and the pages without taken slots of
  * all others to the kernel. True: there were such pages. */

@@ -24,8 +24,8 @@ static struct {
 	size_t free_pages;
 	size_t slab_pages;
 	size_t region_pages; /* of all regions */
-	size_t unpaid_pages; /* that had no memory before they were taken (pay) */
-	_Atomic size_t grown_bytes; /* of them, since vm_pageheap_growth told of them */
+	size_t purging_pages;
+	_Atomic size_t grown_bytes; /* taken without memory since vm_pageheap_growth told of them */
 	struct allowance payments;
 	uint64_t purges;
 	uint64_t purged_pages;
@@ -263,6 +263,24 @@ static struct run *carve(struct run *run, size_t pages, size_t alignment_pages)
 	return run;
 }
 
+/* The dirty pages that may be kept. */
+static size_t note_footprint(void)
+{
+	size_t live = heap.region_pages - heap.free_pages - heap.purging_pages;
+	return vm_footprint_note(FOOTPRINT_HEAP, live << PAGE_SHIFT,
+				 heap.dirty_pages << PAGE_SHIFT) >>
+	       PAGE_SHIFT;
+}
+
+/* After pages were taken, of which so many had no memory. */
+static void count_growth(size_t pages)
+{
+	note_footprint();
+	if (pages)
+		atomic_fetch_add_explicit(&heap.grown_bytes, pages << PAGE_SHIFT,
+					  memory_order_relaxed);
+}
+
 static struct run *take(size_t pages, size_t alignment_pages)
 {
 	if (!vm_regions_mend())
@@ -276,11 +294,9 @@ static struct run *take(size_t pages, size_t alignment_pages)
 	}
 	run = run ? carve(run, pages, alignment_pages) : NULL;
 	if (run)
-		heap.unpaid_pages += run->pages - run->dirty_pages;
+		count_growth(run->pages - run->dirty_pages);
 	return run;
 }
-
-static void pay(void);
 
 struct run *vm_run_alloc(size_t pages, size_t alignment_pages, bool *zeroed)
 {
@@ -297,7 +313,6 @@ struct run *vm_run_alloc(size_t pages, size_t alignment_pages, bool *zeroed)
 		region->run_of[page] = run;
 		memset(region->dirty + page, 1, pages);
 	}
-	pay();
 	lock_release(&heap.lock);
 	return run;
 }
@@ -325,7 +340,6 @@ struct run *vm_run_alloc_aligned_slab(unsigned class, unsigned shard, size_t ali
 		run->shard = (uint8_t)shard;
 		enter_slab(run);
 	}
-	pay();
 	lock_release(&heap.lock);
 	return run;
 }
@@ -398,6 +412,7 @@ static bool lower(struct run *run, size_t keep_pages)
 static void begin_purge(struct run *run)
 {
 	remove_free(run);
+	heap.purging_pages += run->pages;
 	run->state = RUN_PURGING;
 	list_insert_before(&heap.purging, &run->link);
 }
@@ -423,6 +438,7 @@ static void finish_purge(struct run *run, bool purged, uint64_t now_ms)
 		run->dirty_pages = (uint32_t)count_dirty(region, first_page(run), run->pages);
 	}
 	run->freed_ms = now_ms; /* what could not be purged is not tried again at once */
+	heap.purging_pages -= run->pages;
 	merge_free(run);
 }
 
@@ -431,15 +447,6 @@ static struct run *oldest_dirty(void)
 	return list_empty(&heap.dirty_by_age)
 		       ? NULL
 		       : CONTAINER_OF(heap.dirty_by_age.next, struct run, link);
-}
-
-/* The dirty pages that may be kept. */
-static size_t note_footprint(void)
-{
-	size_t live = heap.region_pages - heap.free_pages;
-	return vm_footprint_note(FOOTPRINT_HEAP, live << PAGE_SHIFT,
-				 heap.dirty_pages << PAGE_SHIFT) >>
-	       PAGE_SHIFT;
 }
 
 /*
@@ -494,35 +501,16 @@ static void bound_dirty(uint64_t now_ms)
 		purge(0, allowed - allowed / 8, 0, now_ms);
 }
 
-/* The oldest dirty runs, as far as vm_footprint_owed tells. Lets go of the lock meanwhile. */
-static void give_back_for(size_t bytes)
-{
-	if (!heap.dirty_pages)
-		return;
-	uint64_t now_ms = vm_os_now_ms();
-	size_t owed = vm_footprint_owed(&heap.payments, bytes, now_ms) >> PAGE_SHIFT;
-	if (!owed)
-		return;
-	size_t given = purge(0, heap.dirty_pages - min_size(heap.dirty_pages, owed), 0, now_ms);
-	allowance_use(&heap.payments, given << PAGE_SHIFT);
-}
-
-/* After runs were taken: for those of their pages that had no memory. */
-static void pay(void)
-{
-	note_footprint();
-	size_t bytes = heap.unpaid_pages << PAGE_SHIFT;
-	if (!bytes)
-		return;
-	heap.unpaid_pages = 0;
-	atomic_fetch_add_explicit(&heap.grown_bytes, bytes, memory_order_relaxed);
-	give_back_for(bytes);
-}
-
-void vm_pageheap_give_back_for(size_t bytes)
+void vm_pageheap_give_back_for(size_t bytes, uint64_t now_ms)
 {
 	lock_take(&heap.lock);
-	give_back_for(bytes);
+	size_t owed = heap.dirty_pages
+			      ? vm_footprint_owed(&heap.payments, bytes, now_ms) >> PAGE_SHIFT
+			      : 0;
+	if (owed) {
+		size_t keep = heap.dirty_pages - min_size(heap.dirty_pages, owed);
+		allowance_use(&heap.payments, purge(0, keep, 0, now_ms) << PAGE_SHIFT);
+	}
 	lock_release(&heap.lock);
 }
 
@@ -584,7 +572,6 @@ static void take_from_behind(struct run *run, size_t pages, struct run *behind)
 	struct list *place = remove_free(behind);
 	size_t dirty = behind->dirty_pages ? count_dirty(region, page, pages) : 0;
 	behind->dirty_pages -= (uint32_t)dirty;
-	heap.unpaid_pages += pages - dirty;
 	behind->start += pages << PAGE_SHIFT;
 	behind->pages -= (uint32_t)pages;
 	if (behind->pages)
@@ -593,6 +580,7 @@ static void take_from_behind(struct run *run, size_t pages, struct run *behind)
 		vm_meta_free(behind, sizeof *behind);
 	memset(region->dirty + page, 1, pages);
 	run->pages += (uint32_t)pages;
+	count_growth(pages - dirty);
 }
 
 /* It moves down. */
@@ -652,7 +640,6 @@ bool vm_run_resize(struct run *run, size_t pages)
 		done = extend(run, pages);
 	else if (pages < run->pages)
 		done = shorten(run, pages, now_ms);
-	pay();
 	lock_release(&heap.lock);
 	return done;
 }
@@ -716,7 +703,7 @@ size_t vm_pageheap_bytes(void)
 void vm_pageheap_stats(struct vm_stats *stats)
 {
 	lock_take(&heap.lock);
-	size_t used = heap.region_pages - heap.free_pages - heap.slab_pages;
+	size_t used = heap.region_pages - heap.free_pages - heap.purging_pages - heap.slab_pages;
 	stats->medium_live += used << PAGE_SHIFT;
 	stats->heap_mapped += heap.region_pages << PAGE_SHIFT;
 	stats->heap_free_dirty += heap.dirty_pages << PAGE_SHIFT;

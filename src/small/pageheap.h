@@ -76,7 +76,8 @@ void vm_run_from_slab(struct run *slab);
 /* Takes a USED or SLAB run back. Cannot fail. */
 void vm_run_free(struct run *run);
 
-/* Makes a USED run longer or shorter where it is. False: no room behind it, or no record. */
+/* Makes a USED run shorter, or longer into the free run behind it, or with the end of its region where no
+ * memory lies ready elsewhere. False: neither, or no record. */
 bool vm_run_resize(struct run *run, size_t pages);
 
 /* The run that holds an address of a region, by looking back to its first page. Takes the lock. */
@@ -88,9 +89,9 @@ void vm_pageheap_tick(uint64_t now_ms);
 /* Gives back what is free beyond what may be kept by now (footprint.h). */
 void vm_pageheap_give_excess_back(uint64_t now_ms);
 
-/* Before so much is mapped elsewhere: gives back as much of what is free as vm_footprint_owed tells, the
- * oldest. */
-void vm_pageheap_give_back_for(size_t bytes);
+/* After so much that had no memory was taken into use, here or elsewhere: gives back as much of what is
+ * free as vm_footprint_owed tells, the oldest. */
+void vm_pageheap_give_back_for(size_t bytes, uint64_t now_ms);
 
 /* The bytes that were taken into use and had no memory before, since the last call. */
 size_t vm_pageheap_growth(void);

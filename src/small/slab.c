@@ -40,13 +40,13 @@ static uint64_t slots_of_whole_lines(uint64_t free)
 
 /* Takes so many of the slots that `choose` leaves of the free ones, which are as many or more. */
 static ALWAYS_INLINE inline void take(struct run *slab, void **out, size_t count,
-				      uint64_t choose(uint64_t free))
+				      uint64_t choose(uint64_t))
 {
 	size_t bytes = vm_classes[slab->class].bytes;
 	size_t left = count;
 	for (unsigned word = 0; left; word++) {
-		uint64_t others = slab->slots[word] & ~choose(slab->slots[word]);
-		uint64_t free = slab->slots[word] & ~others;
+		uint64_t free = choose(slab->slots[word]);
+		uint64_t others = slab->slots[word] & ~free;
 		uintptr_t base = slab->start + word * 64 * bytes;
 		while (free && left) {
 			out[--left] = (void *)(base + (unsigned)__builtin_ctzl(free) * bytes);

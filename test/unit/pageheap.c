@@ -454,16 +454,25 @@ static void scatter_free_pages(size_t pages)
 		vm_run_free(held[i]);
 }
 
+static void pay(size_t bytes)
+{
+	vm_pageheap_give_back_for(bytes, vm_os_now_ms());
+}
+
 START_TEST(what_is_new_is_paid_for_with_what_is_free)
 {
 	setup();
 	scatter_free_pages(2000);
+	pay(vm_pageheap_growth());
 	ck_assert_uint_eq(stats().heap_free_dirty, 2000 * PAGE_BYTES);
 	/* Up to a sixteenth above the peak of the live, and half a MiB, nothing is given back. */
 	size_t room = 4000 / 16 + 512 * KIB / PAGE_BYTES;
 	new_run(room - 50);
+	pay(vm_pageheap_growth());
 	ck_assert_uint_eq(stats().heap_free_dirty, 2000 * PAGE_BYTES);
 	new_run(1000);
+	ck_assert_uint_eq(stats().heap_free_dirty, 2000 * PAGE_BYTES);
+	pay(vm_pageheap_growth());
 	ck_assert_uint_le(stats().heap_free_dirty, (2000 - 900) * PAGE_BYTES);
 	ck_assert_uint_ge(stats().heap_free_dirty, (2000 - 1000) * PAGE_BYTES);
 	check();
@@ -475,7 +484,7 @@ START_TEST(what_is_mapped_elsewhere_is_paid_for_too)
 	setup();
 	scatter_free_pages(2000);
 	vm_footprint_note(FOOTPRINT_LARGE, 0, 16 * MIB);
-	vm_pageheap_give_back_for(MIB);
+	pay(MIB);
 	ck_assert_uint_le(stats().heap_free_dirty, 2000 * PAGE_BYTES - MIB);
 	ck_assert_uint_ge(stats().heap_free_dirty, 2000 * PAGE_BYTES - MIB - 2 * PAGE_BYTES);
 	check();
@@ -490,12 +499,39 @@ START_TEST(no_more_is_paid_in_a_decay_time_than_the_option_says)
 	size_t free = stats().heap_free_dirty;
 	vm_footprint_note(FOOTPRINT_LARGE, 0, 64 * MIB);
 	for (int i = 0; i < 10; i++)
-		vm_pageheap_give_back_for(MIB);
+		pay(MIB);
 	ck_assert_uint_le(free - stats().heap_free_dirty, 2 * MIB + PAGE_BYTES);
 	ck_assert_uint_ge(free - stats().heap_free_dirty, 2 * MIB);
 	fake_os_advance(1000);
-	vm_pageheap_give_back_for(MIB);
+	pay(MIB);
 	ck_assert_uint_ge(free - stats().heap_free_dirty, 3 * MIB);
+	check();
+}
+END_TEST
+
+START_TEST(what_was_paid_too_much_counts_for_the_periods_to_come)
+{
+	setup();
+	vm_options.trim_break = 0;
+	struct run *great[2];
+	for (int i = 0; i < 2; i++) {
+		great[i] = new_run(10 * MIB / PAGE_BYTES);
+		new_run(1);
+	}
+	vm_run_free(great[0]);
+	vm_run_free(great[1]);
+	vm_options.dirty_bytes = 2 * MIB;
+	vm_footprint_note(FOOTPRINT_LARGE, 0, 64 * MIB);
+	pay(MIB); /* a run goes as a whole */
+	ck_assert_uint_eq(stats().heap_free_dirty, 10 * MIB);
+	for (int period = 1; period <= 4; period++) {
+		fake_os_advance(vm_options.decay_ms + 1);
+		pay(MIB);
+		ck_assert_uint_eq(stats().heap_free_dirty, 10 * MIB);
+	}
+	fake_os_advance(vm_options.decay_ms + 1);
+	pay(MIB);
+	ck_assert_uint_eq(stats().heap_free_dirty, 0);
 	check();
 }
 END_TEST
@@ -699,6 +735,7 @@ int main(void)
 		what_is_new_is_paid_for_with_what_is_free,
 		what_is_mapped_elsewhere_is_paid_for_too,
 		no_more_is_paid_in_a_decay_time_than_the_option_says,
+		what_was_paid_too_much_counts_for_the_periods_to_come,
 		memory_that_is_there_is_used_first_and_the_lowest_of_equals,
 		the_last_run_grows_with_its_region_where_no_memory_lies_ready,
 		sizes_beyond_any_run_are_refused,
