@@ -75,9 +75,7 @@ ALIAS(memalign) void *aligned_alloc(size_t alignment, size_t size);
 static NOINLINE int posix_memalign_miss(void **block, size_t alignment, size_t size)
 {
 	int saved = errno;
-	/* Not by a hit again, which would count down twice. */
-	size_t rounded = alloc_aligned_size(alignment, size);
-	void *aligned = rounded ? vm_malloc_miss(rounded) : vm_alloc_aligned(alignment, size);
+	void *aligned = vm_alloc_aligned_miss(alignment, size);
 	errno = saved;
 	if (!aligned)
 		return ENOMEM;

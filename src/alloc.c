@@ -45,13 +45,13 @@ __thread uint32_t vm_hits_left = HITS_A_LOOK;
 /* What comes into use in one place is paid for with what is free in the others (footprint.h). */
 static void pay_for_growth(uint64_t now_ms)
 {
-	size_t heap = vm_pageheap_growth();
-	size_t large = vm_large_growth();
-	if (heap + large)
-		vm_pageheap_give_back_for(heap + large, now_ms);
-	if (heap) {
-		vm_large_give_back_for(heap, now_ms);
-		vm_bins_give_back_for(heap, now_ms);
+	size_t grown[FOOTPRINT_PARTS];
+	size_t bytes = vm_footprint_growth(grown);
+	if (bytes)
+		vm_pageheap_give_back_for(bytes, now_ms);
+	if (grown[FOOTPRINT_HEAP]) {
+		vm_large_give_back_for(grown[FOOTPRINT_HEAP], now_ms);
+		vm_bins_give_back_for(grown[FOOTPRINT_HEAP], now_ms);
 	}
 }
 
@@ -357,14 +357,22 @@ static NOINLINE void *alloc_aligned_pages(size_t alignment, size_t size)
 	return block ? block : alloc_pages_or_trim(size, alignment, &zeroed);
 }
 
-void *vm_alloc_aligned(size_t alignment, size_t size)
+void *vm_alloc_aligned_miss(size_t alignment, size_t size)
 {
 	size_t rounded = alloc_aligned_size(alignment, size);
-	if (LIKELY(rounded))
-		return alloc_malloc(rounded);
+	if (rounded)
+		return vm_malloc_miss(rounded);
 	if (size > PTRDIFF_MAX || alignment > PTRDIFF_MAX)
 		return out_of_memory(max_size(size, alignment));
 	return alloc_aligned_pages(alignment, size);
+}
+
+void *vm_alloc_aligned(size_t alignment, size_t size)
+{
+	void *block;
+	return LIKELY(alloc_aligned_hit(alignment, size, &block))
+		       ? block
+		       : vm_alloc_aligned_miss(alignment, size);
 }
 
 /* Realloc ----------------------------------------------------------------------------------- */

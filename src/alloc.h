@@ -19,8 +19,9 @@
 enum { HITS_A_LOOK = 128 };
 extern __thread uint32_t vm_hits_left HIDDEN __attribute__((tls_model("initial-exec")));
 
-/* malloc and free where the cache does not do; they start the allocator if need be. */
+/* malloc, aligned or not, and free where the cache does not do; they start the allocator if need be. */
 NOINLINE void *vm_malloc_miss(size_t size);
+NOINLINE void *vm_alloc_aligned_miss(size_t alignment, size_t size);
 NOINLINE void vm_free_miss(void *block);
 
 /* Debug builds: marks what is not yet written, proves and marks what is freed. */

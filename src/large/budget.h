@@ -30,9 +30,8 @@ struct budget {
 	bool by_count;        /* the process's count makes it TIGHT, not our share */
 };
 
-/* Sets the limits of TIGHT. limit 0: unknown, the kernel's default is assumed. reserve 0: a tenth of the
- * limit, at least 2,000.
- * The reserve is never more than half of the limit. */
+/* Sets the limits of TIGHT. limit 0: unknown, the kernel's default is assumed. reserve 0: a tenth of
+ * the limit, at least 2,000. The reserve is never more than half of the limit. */
 void vm_budget_begin(struct budget *budget, size_t limit, size_t share_percent, size_t reserve);
 
 /* Enters what was read, at a bound of `own`. vm_budget_begin follows. */

@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "large/pool.h"
+#include "meta/footprint.h"
 #include "os/conf.h"
 #include "os/os.h"
 
@@ -178,20 +179,6 @@ static uintptr_t map_aligned(size_t bytes, size_t alignment, struct pieces *piec
 	return start;
 }
 
-static _Atomic size_t grown_bytes; /* since vm_large_growth told of them */
-
-static void count_growth(size_t bytes)
-{
-	atomic_fetch_add_explicit(&grown_bytes, bytes, memory_order_relaxed);
-}
-
-size_t vm_large_growth(void)
-{
-	if (!atomic_load_explicit(&grown_bytes, memory_order_relaxed))
-		return 0;
-	return atomic_exchange_explicit(&grown_bytes, 0, memory_order_relaxed);
-}
-
 static void *map_new(size_t bytes, size_t alignment)
 {
 	struct pieces pieces;
@@ -207,7 +194,7 @@ static void *map_new(size_t bytes, size_t alignment)
 	enter_maps(&pieces);
 	if (start) {
 		vm_mapping_add_live(mapping, piece(&pieces, start, bytes));
-		count_growth(bytes);
+		vm_footprint_grown(FOOTPRINT_LARGE, bytes);
 	}
 	while (pieces.spare)
 		vm_mapping_put_record(mapping, pieces.range[--pieces.spare]);
@@ -217,6 +204,12 @@ static void *map_new(size_t bytes, size_t alignment)
 	return (void *)start;
 }
 
+/* Whether mremap may: a whole map that moves is still one; any other becomes one more. */
+static bool may_move(const struct range *range)
+{
+	return vm_pool_may_map() || vm_vma_is_whole(vm_pool_maps(), range->start, range->bytes);
+}
+
 /* Has the kernel make a LIVE or DIRTY range longer, wherever, as a block. The pool's lock is held on entry,
  * but not on return; NULL: the range stays as it was. */
 static void *remap(struct mapping *mapping, struct range *range, size_t bytes)
@@ -224,8 +217,7 @@ static void *remap(struct mapping *mapping, struct range *range, size_t bytes)
 	struct vma_model *maps = vm_pool_maps();
 	bool was_live = range->state == RANGE_LIVE;
 	size_t old_bytes = range->bytes;
-	/* A whole map that moves is still one; any other becomes one more. */
-	bool may_move = vm_pool_may_map() || vm_vma_is_whole(maps, range->start, old_bytes);
+	bool movable = may_move(range);
 	struct segment *gone = vm_pool_take_out(range->start, old_bytes);
 	if (gone) {
 		if (was_live)
@@ -238,7 +230,7 @@ static void *remap(struct mapping *mapping, struct range *range, size_t bytes)
 	if (!gone)
 		return NULL;
 
-	void *moved = vm_os_remap((void *)range->start, old_bytes, bytes, may_move);
+	void *moved = vm_os_remap((void *)range->start, old_bytes, bytes, movable);
 
 	vm_pool_return();
 	if (moved) {
@@ -246,7 +238,7 @@ static void *remap(struct mapping *mapping, struct range *range, size_t bytes)
 		range->bytes = bytes;
 		vm_vma_drop(maps, gone);
 		vm_vma_mapped_apart(maps, range->start, range->bytes);
-		count_growth(bytes - min_size(old_bytes, bytes));
+		vm_footprint_grown(FOOTPRINT_LARGE, bytes - min_size(old_bytes, bytes));
 	} else {
 		vm_vma_put_back(maps, gone);
 	}
@@ -280,12 +272,10 @@ static void *move_pages(void *block, size_t bytes)
 static void *lengthen_dirty(size_t bytes, size_t least)
 {
 	struct mapping *mapping = vm_pool_enter();
-	const struct vma_model *maps = vm_pool_maps();
 	struct range *range = vm_fits_longest(&mapping->dirty);
 	/* One that may not move would only lose its age. */
 	if (range && range->bytes >= least && range->bytes < bytes &&
-	    vm_vma_is_one(maps, range->start, range->bytes) &&
-	    (vm_pool_may_map() || vm_vma_is_whole(maps, range->start, range->bytes)))
+	    vm_vma_is_one(vm_pool_maps(), range->start, range->bytes) && may_move(range))
 		return remap(mapping, range, bytes);
 	vm_pool_leave();
 	return NULL;

@@ -3,9 +3,9 @@
  * large.h - blocks that are mapped on their own.
  *
  * A freed block's range is kept for reuse with its memory, as long as footprint.h allows and for
- * vm_options.decay_ms at most; then it goes back to the kernel.
- * What the kernel does not take back (munmap refused at the map limit) stays ours as addresses
- * without memory, so that no free can fail and nothing leaks.
+ * vm_options.decay_ms at most; then it goes back to the kernel. What the kernel does not take back
+ * (munmap refused at the map limit) stays ours as addresses without memory, so that no free can fail
+ * and nothing leaks.
  *
  * Every function may be called from any thread; each takes RANK_LARGE and, under it, RANK_META. No
  * system call that works on memory is made under the lock. errno is not preserved.
@@ -52,9 +52,8 @@ bool vm_large_resize(void *block, size_t bytes);
 
 /*
  * Resizes a live large block at any place: copies it into a freed range, lengthened if need be, where
- * that is cheaper, else
- * has the kernel resize it, in place or by moving its pages. NULL, and nothing changed, where neither
- * can be; the caller may then copy into a block of another kind.
+ * that is cheaper, else has the kernel resize it, in place or by moving its pages. NULL, and nothing
+ * changed, where neither can be; the caller may then copy into a block of another kind.
  */
 void *vm_large_move(void *block, size_t bytes);
 
@@ -67,9 +66,6 @@ size_t vm_large_trim(void);
 /* After the heap took into use so much that had no memory: gives back as much of what is free here as
  * vm_footprint_owed tells, the oldest. */
 void vm_large_give_back_for(size_t bytes, uint64_t now_ms);
-
-/* The bytes that were mapped since the last call. */
-size_t vm_large_growth(void);
 
 /* Gives back what was freed longer than vm_options.decay_ms before `now_ms` (vm_os_now_ms). One load
  * and a compare where nothing is due. */

@@ -13,6 +13,7 @@ enum { PAUSE_MS = 8 };
 static struct {
 	_Atomic size_t live[FOOTPRINT_PARTS];
 	_Atomic size_t dirty[FOOTPRINT_PARTS];
+	_Atomic size_t grown[FOOTPRINT_PARTS];
 	_Atomic size_t live_most;    /* in all parts at once */
 	_Atomic size_t counted_most; /* with what of the dirty may raise the peak */
 	_Atomic uint64_t next_ms;    /* that vm_footprint_exceeded looks */
@@ -73,6 +74,25 @@ bool vm_footprint_exceeded(uint64_t now_ms)
 		return false;
 	atomic_store_explicit(&footprint.next_ms, now_ms + PAUSE_MS, memory_order_relaxed);
 	return add_up().resident > get(&footprint.counted_most);
+}
+
+void vm_footprint_grown(enum footprint_part part, size_t bytes)
+{
+	if (bytes)
+		atomic_fetch_add_explicit(&footprint.grown[part], bytes, memory_order_relaxed);
+}
+
+size_t vm_footprint_growth(size_t of_part[FOOTPRINT_PARTS])
+{
+	size_t all = 0;
+	for (unsigned part = 0; part < FOOTPRINT_PARTS; part++) {
+		of_part[part] = get(&footprint.grown[part]);
+		if (of_part[part])
+			of_part[part] = atomic_exchange_explicit(&footprint.grown[part], 0,
+								 memory_order_relaxed);
+		all += of_part[part];
+	}
+	return all;
 }
 
 size_t vm_footprint_owed(struct allowance *allowance, size_t bytes, uint64_t now_ms)

@@ -22,6 +22,12 @@ size_t vm_footprint_note(enum footprint_part part, size_t live, size_t dirty);
  * then, true at most once in some ms, since what is locked in memory cannot be given back. */
 bool vm_footprint_exceeded(uint64_t now_ms);
 
+/* After so many bytes that had no memory came into use in a part. */
+void vm_footprint_grown(enum footprint_part part, size_t bytes);
+
+/* As many as have since the last call, in each part and in all. */
+size_t vm_footprint_growth(size_t of_part[FOOTPRINT_PARTS]);
+
 /*
  * After memory that is new came into use, or before: how many of as many bytes that are free are to be
  * given back for it, so that both together are hardly more than was ever in use at once. What grew could

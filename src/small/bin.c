@@ -111,9 +111,9 @@ size_t vm_bin_fill(unsigned class, unsigned shard, void **blocks, size_t count)
 	size_t left = count;
 	lock_take(&bin->lock);
 	for (;;) {
-		if (bin->current && keeps_lines_apart(class))
-			left -= vm_slab_take_lines(bin->current, blocks, left);
 		if (bin->current) {
+			if (keeps_lines_apart(class))
+				left -= vm_slab_take_lines(bin->current, blocks, left);
 			size_t some = min_size(left, bin->current->free_slots);
 			left -= vm_slab_take(bin->current, blocks + left - some, some);
 			/* Once it was free it would keep its memory from all other classes. */

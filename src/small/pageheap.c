@@ -25,7 +25,6 @@ static struct {
 	size_t slab_pages;
 	size_t region_pages; /* of all regions */
 	size_t purging_pages;
-	_Atomic size_t grown_bytes; /* taken without memory since vm_pageheap_growth told of them */
 	struct allowance payments;
 	uint64_t purges;
 	uint64_t purged_pages;
@@ -276,9 +275,7 @@ static size_t note_footprint(void)
 static void count_growth(size_t pages)
 {
 	note_footprint();
-	if (pages)
-		atomic_fetch_add_explicit(&heap.grown_bytes, pages << PAGE_SHIFT,
-					  memory_order_relaxed);
+	vm_footprint_grown(FOOTPRINT_HEAP, pages << PAGE_SHIFT);
 }
 
 static struct run *take(size_t pages, size_t alignment_pages)
@@ -493,7 +490,7 @@ static size_t purge(uint64_t until_ms, size_t keep_pages, size_t pad_pages, uint
 	return done;
 }
 
-/* Gives back what is dirty beyond that, and some more, so that rounds are few. */
+/* Gives back what is dirty beyond what may be kept, and some more, so that rounds are few. */
 static void bound_dirty(uint64_t now_ms)
 {
 	size_t allowed = note_footprint();
@@ -512,13 +509,6 @@ void vm_pageheap_give_back_for(size_t bytes, uint64_t now_ms)
 		allowance_use(&heap.payments, purge(0, keep, 0, now_ms) << PAGE_SHIFT);
 	}
 	lock_release(&heap.lock);
-}
-
-size_t vm_pageheap_growth(void)
-{
-	if (!atomic_load_explicit(&heap.grown_bytes, memory_order_relaxed))
-		return 0;
-	return atomic_exchange_explicit(&heap.grown_bytes, 0, memory_order_relaxed);
 }
 
 void vm_run_free(struct run *run)

@@ -93,9 +93,6 @@ void vm_pageheap_give_excess_back(uint64_t now_ms);
  * free as vm_footprint_owed tells, the oldest. */
 void vm_pageheap_give_back_for(size_t bytes, uint64_t now_ms);
 
-/* The bytes that were taken into use and had no memory before, since the last call. */
-size_t vm_pageheap_growth(void);
-
 /* Gives back all free memory, and the break but for `pad` bytes. True: something was given back. */
 bool vm_pageheap_trim(size_t pad);
 
