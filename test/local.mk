@@ -188,6 +188,7 @@ endif
 # What tests share.
 libtest_a_CPPFLAGS = $(AM_CPPFLAGS) $(TEST_CPPFLAGS)
 libtest_a_SOURCES = \
+	test/lib/allocator.c test/lib/allocator.h \
 	test/lib/blocks.c test/lib/blocks.h \
 	test/lib/child.c test/lib/child.h \
 	test/lib/choices.c test/lib/choices.h \

@@ -157,12 +157,7 @@ static void ask(void)
 }
 
 const struct world world = {
-	.malloc = vm_malloc,
-	.calloc = vm_calloc,
-	.realloc = vm_realloc,
-	.aligned_alloc = vm_aligned_alloc,
-	.free = vm_free,
-	.usable_size = vm_malloc_usable_size,
+	.allocator = &core_allocator,
 	.trim = vm_malloc_trim,
 	.other_mallocs = other_mallocs,
 	.other_frees = other_frees,

@@ -289,12 +289,7 @@ static void ask(void)
 }
 
 const struct world world = {
-	.malloc = malloc,
-	.calloc = calloc,
-	.realloc = realloc,
-	.aligned_alloc = aligned_alloc,
-	.free = free,
-	.usable_size = malloc_usable_size,
+	.allocator = &process_allocator,
 	.trim = malloc_trim,
 	.other_mallocs = other_mallocs,
 	.other_frees = other_frees,

@@ -95,7 +95,7 @@ static bool is_zero(const unsigned char *memory, size_t size)
 static void free_by_free(void *block, size_t size)
 {
 	(void)size;
-	world.free(block);
+	world.allocator->free(block);
 }
 
 static void drop_by(void (*by)(void *block, size_t size), struct set *set, size_t i)
@@ -120,7 +120,7 @@ static void enter(struct held *held, void *memory, size_t size)
 	*held = (struct held){memory, size, (uintptr_t)memory ^ size};
 	if (!memory)
 		return;
-	must(world.usable_size(memory) >= size);
+	must(world.allocator->usable_size(memory) >= size);
 	must(!world.is_writable || world.is_writable(memory, size));
 	fill(held);
 }
@@ -135,14 +135,14 @@ static void take_by(void *(*by)(size_t size), struct set *set, size_t i, size_t 
 
 static void take(struct set *set, size_t i, size_t size)
 {
-	take_by(world.malloc, set, i, size);
+	take_by(world.allocator->malloc, set, i, size);
 }
 
 static void take_zeroed(struct set *set, size_t i, size_t size)
 {
 	drop(set, i);
 	errno = 0;
-	void *memory = opaque(world.calloc(1, size));
+	void *memory = opaque(world.allocator->calloc(1, size));
 	must(!memory || is_zero(memory, size));
 	enter(&set->held[i], memory, size);
 }
@@ -151,7 +151,7 @@ static void take_aligned(struct set *set, size_t i, size_t alignment, size_t siz
 {
 	drop(set, i);
 	errno = 0;
-	void *memory = opaque(world.aligned_alloc(alignment, size));
+	void *memory = opaque(world.allocator->aligned_alloc(alignment, size));
 	must((uintptr_t)memory % alignment == 0);
 	enter(&set->held[i], memory, size);
 }
@@ -163,7 +163,7 @@ static void resize(struct set *set, size_t i, size_t size)
 
 	check(held);
 	errno = 0;
-	void *memory = opaque(world.realloc(held->memory, size));
+	void *memory = opaque(world.allocator->realloc(held->memory, size));
 	if (!memory) {
 		must(errno == ENOMEM && !all_succeeds);
 		check(held);

@@ -14,6 +14,8 @@
 #ifndef TEST_FAULT_SWEEP_H
 #define TEST_FAULT_SWEEP_H
 
+#include "allocator.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -29,12 +31,7 @@ struct footprint {
 };
 
 struct world {
-	void *(*malloc)(size_t size);
-	void *(*calloc)(size_t count, size_t size);
-	void *(*realloc)(void *block, size_t size);
-	void *(*aligned_alloc)(size_t alignment, size_t size);
-	void (*free)(void *block);
-	size_t (*usable_size)(void *block);
+	const struct allocator *allocator;
 	int (*trim)(size_t pad);
 
 	/* All other functions: those that allocate, with errno as malloc's, and those that free, up to

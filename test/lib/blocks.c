@@ -7,13 +7,10 @@
 #include "pattern.h"
 
 #include <errno.h>
-#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct blocks_functions blocks_functions = {
-	malloc, calloc, realloc, aligned_alloc, free, malloc_usable_size,
-};
+const struct allocator *blocks_allocator = &process_allocator;
 
 void blocks_init(struct blocks *blocks, size_t slots, size_t max_size, uint64_t seed)
 {
@@ -30,24 +27,24 @@ static void *allocate(struct rng *rng, size_t size)
 
 	switch (rng_below(rng, 8)) {
 	case 0:
-		p = blocks_functions.calloc(size, 1);
+		p = blocks_allocator->calloc(size, 1);
 		must(!p || pattern_is_zero(p, size));
 		return p;
 	case 1:
-		return blocks_functions.realloc(NULL, size);
+		return blocks_allocator->realloc(NULL, size);
 	case 2:
-		p = blocks_functions.aligned_alloc(alignment, size);
+		p = blocks_allocator->aligned_alloc(alignment, size);
 		must((uintptr_t)p % alignment == 0);
 		return p;
 	default:
-		return blocks_functions.malloc(size);
+		return blocks_allocator->malloc(size);
 	}
 }
 
 static void fill(struct block *block, struct rng *rng)
 {
 	must((uintptr_t)block->memory % (block->size >= 16 ? 16 : 8) == 0);
-	must(blocks_functions.usable_size(block->memory) >= block->size);
+	must(blocks_allocator->usable_size(block->memory) >= block->size);
 	block->seed = rng_next(rng);
 	pattern_fill(block->memory, block->size, block->seed);
 }
@@ -76,7 +73,7 @@ void block_end(struct block *block)
 		return;
 	block_check(block);
 	errno = 12345;
-	blocks_functions.free(block->memory);
+	blocks_allocator->free(block->memory);
 	must(errno == 12345);
 	block->memory = NULL;
 }
@@ -88,7 +85,7 @@ static void resize(struct blocks *blocks, struct block *block)
 
 	block_check(block);
 	errno = 0;
-	void *p = blocks_functions.realloc(block->memory, size);
+	void *p = blocks_allocator->realloc(block->memory, size);
 	if (!p) {
 		must(errno == ENOMEM);
 		blocks->refused++;

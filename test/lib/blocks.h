@@ -3,6 +3,7 @@
 #ifndef TEST_BLOCKS_H
 #define TEST_BLOCKS_H
 
+#include "allocator.h"
 #include "rng.h"
 
 #include <stddef.h>
@@ -28,17 +29,8 @@ struct blocks {
 	struct block slot[BLOCKS_SLOTS];
 };
 
-/* Whose blocks they are: the process's own, unless a test sets other functions before the first. */
-struct blocks_functions {
-	void *(*malloc)(size_t size);
-	void *(*calloc)(size_t count, size_t size);
-	void *(*realloc)(void *block, size_t size);
-	void *(*aligned_alloc)(size_t alignment, size_t size);
-	void (*free)(void *block);
-	size_t (*usable_size)(void *block);
-};
-
-extern struct blocks_functions blocks_functions;
+/* Whose blocks they are: the process's own, unless a test sets another before the first. */
+extern const struct allocator *blocks_allocator;
 
 void blocks_init(struct blocks *blocks, size_t slots, size_t max_size, uint64_t seed);
 

@@ -15,6 +15,10 @@
 
 #include <vmalloc.h>
 
+const struct allocator core_allocator = {
+	vm_malloc, vm_calloc, vm_realloc, vm_aligned_alloc, vm_free, vm_malloc_usable_size,
+};
+
 const size_t core_ballast_bytes = 48 * PAGE_BYTES;
 
 void core_check_tables(void)

@@ -3,7 +3,9 @@
 #ifndef TEST_CORE_H
 #define TEST_CORE_H
 
-#include <stddef.h>
+#include "allocator.h"
+
+extern const struct allocator core_allocator;
 
 /* All tables are whole. While no other thread is in the core. */
 void core_check_tables(void);

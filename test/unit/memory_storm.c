@@ -95,9 +95,7 @@ static void check_nothing_is_left(void)
 
 static void run_storms(unsigned threads, size_t *limit, const size_t *used, enum vm_cause its_cause)
 {
-	blocks_functions = (struct blocks_functions){
-		vm_malloc, vm_calloc, vm_realloc, vm_aligned_alloc, vm_free, vm_malloc_usable_size,
-	};
+	blocks_allocator = &core_allocator;
 	vm_free(vm_malloc(1));
 	fake_os.slow = threads > 1;
 	crew = threads;
