@@ -34,8 +34,8 @@ void *vm_calloc(size_t count, size_t size)
 
 /*
  * As realloc(3): resizes a block and keeps the contents up to the smaller size. It never moves a
- * block for a size of at most vm_malloc_usable_size(block) and more than half of it. NULL as block is
- * vm_malloc; size 0 frees the block and returns NULL. On failure the block stays as it was.
+ * block for a size of at most vm_malloc_usable_size(block). NULL as block is vm_malloc; size 0
+ * frees the block and returns NULL. On failure the block stays as it was.
  */
 void *vm_realloc(void *block, size_t size) __attribute__((alloc_size(2), warn_unused_result));
 

@@ -116,7 +116,7 @@ EXPORT size_t malloc_usable_size(void *block)
 	return block ? vm_alloc_usable_size(block, "malloc_usable_size") : 0;
 }
 
-/* The sizes cannot tell the class: realloc may leave a shrunk block in its class. */
+/* The sizes cannot tell the class: realloc leaves a shrunk block in its class. */
 EXPORT void free_sized(void *block, size_t size)
 {
 	(void)size;

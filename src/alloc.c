@@ -506,23 +506,6 @@ static NOINLINE void *grow_slot(void *block, size_t size, size_t usable)
 	return move(to ? to : alloc_malloc(size), block, usable);
 }
 
-/*
- * What is cut to less than half its slot, or than half a page of its own, moves to a smaller slot: many
- * buffers are read into and then cut to fit. (30,000 buffers of 8,000 bytes cut to 100: 5 MB instead of
- * 123, and 3 ms instead of 49; November 2026.)
- */
-static void *cut(void *block, size_t size, size_t usable)
-{
-	enum { USABLE_LEAST = 128 }; /* below, there is nothing to win */
-	size_t least = shared_class(block)->bytes ? usable : PAGE_BYTES;
-	void *moved = NULL;
-	if (size < least / 2 && usable >= USABLE_LEAST)
-		moved = move(alloc_slot_quietly(size), block, size);
-	if (!moved && pages_of(size) < pages_of(usable))
-		shrink(block, size);
-	return moved ? moved : block;
-}
-
 static NOINLINE void *resize(void *block, size_t size)
 {
 	if (!block)
@@ -532,8 +515,11 @@ static NOINLINE void *resize(void *block, size_t size)
 		return NULL;
 	}
 	size_t usable = usable_size(block, "realloc");
-	if (size <= usable)
-		return cut(block, size, usable);
+	if (size <= usable) {
+		if (pages_of(size) < pages_of(usable))
+			shrink(block, size);
+		return block;
+	}
 	if (size > PTRDIFF_MAX)
 		return out_of_memory(size);
 	void *grown = grow(block, size);
@@ -548,8 +534,7 @@ static NOINLINE void *resize(void *block, size_t size)
 void *vm_alloc_resize(void *block, size_t size)
 {
 	size_t usable = shared_class(block)->bytes;
-	size_t half = usable / 2;
-	if (LIKELY(size - 1 - half < half)) /* more than half, no more than all */
+	if (LIKELY(size - 1 < usable))
 		return block;
 	return size > usable && usable && size <= SLOT_MOST ? grow_slot(block, size, usable)
 							     : resize(block, size);

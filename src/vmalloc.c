@@ -40,7 +40,7 @@ EXPORT void *vm_aligned_alloc(size_t alignment, size_t size)
 
 EXPORT void vm_free_sized(void *block, size_t size)
 {
-	/* The size cannot tell the class: realloc may leave a shrunk block in its class. */
+	/* The size cannot tell the class: realloc leaves a shrunk block in its class. */
 	(void)size;
 	alloc_free(block);
 }

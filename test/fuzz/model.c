@@ -276,7 +276,7 @@ static void after_realloc(struct model *model, struct block *block, const struct
 		return;
 	}
 	must(size <= PTRDIFF_MAX);
-	must(size > block->usable || size <= block->usable / 2 || memory == block->memory);
+	must(size > block->usable || memory == block->memory);
 	must(holds(block, memory, min_size(size, block->size)));
 	model_forget(model, block);
 	if (size > SURE_BYTES) {
