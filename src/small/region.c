@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "small/region.h"
 
+#include "base/check.h"
 #include "os/conf.h"
 #include "os/lifeboat.h"
 #include "os/os.h"
@@ -178,6 +179,12 @@ static bool commit_reserve(struct region *region, size_t bytes)
 	return true;
 }
 
+/* A look-up that finds bytes must find the base and the tables, too. */
+static void set_bytes(struct region *region, size_t bytes)
+{
+	__atomic_store_n(&region->bytes, bytes, __ATOMIC_RELEASE);
+}
+
 static bool grow_by(struct region *region, size_t bytes)
 {
 	if (bytes > region->limit_bytes - region->bytes ||
@@ -186,7 +193,7 @@ static bool grow_by(struct region *region, size_t bytes)
 	bool grown = region->by_break ? raise_break(region, bytes)
 				      : commit_reserve(region, region->bytes + bytes);
 	if (grown)
-		region->bytes += bytes;
+		set_bytes(region, region->bytes + bytes);
 	return grown;
 }
 
@@ -198,17 +205,16 @@ static bool grow(struct region *region, size_t bytes)
 	       grow_by(region, bytes);
 }
 
-/* Without the lock a region is looked at as soon as it is counted: it is written before. */
 static void set_region_count(unsigned count)
 {
-	atomic_store_explicit(&vm_region_count, count, memory_order_release);
+	atomic_store_explicit(&vm_region_count, count, memory_order_relaxed);
 }
 
 /* Without pages as yet, with the tables that its place may have from one before. */
 static void open_at(struct region *region, uintptr_t base, size_t limit_bytes, bool by_break)
 {
+	vm_assert(!region->bytes);
 	region->base = base;
-	region->bytes = 0;
 	region->limit_bytes = limit_bytes;
 	region->committed_bytes = 0;
 	region->by_break = by_break;
@@ -354,7 +360,7 @@ bool vm_region_lower(struct region *region, size_t pages)
 	if (!region->by_break || !vm_options.trim_break || !break_is_ours(region) ||
 	    !vm_os_move_break(-(ptrdiff_t)bytes))
 		return false;
-	region->bytes -= bytes;
+	set_bytes(region, region->bytes - bytes);
 	return true;
 }
 

@@ -20,9 +20,11 @@
  * the address space may come later, and are replaced by larger ones; a thread that has just read
  * where a table is may still look a block of its own up in the old one, so old tables stay.
  *
- * All that changes a region holds the page heap's lock (pageheap.h). `bytes` is read without it: who
- * frees a block learned its address after the region had grown over it. So are the count of regions and
- * the tables; region.pml tells why that is safe.
+ * All that changes a region holds the page heap's lock (pageheap.h). Look-ups of an address do without:
+ * who owns a block learned its address after the region had grown over it. A region that cannot have
+ * its first bytes is closed, and its place in vm_regions is opened again elsewhere; once it has had some
+ * it stays where it is. So a look-up reads `bytes` before `base`: where there are any, that is the base
+ * for ever. Region 0 has its base before there is any block, and takes plain loads. region.pml tells more.
  */
 #ifndef VM_REGION_H
 #define VM_REGION_H
@@ -34,7 +36,7 @@
 struct run;
 
 struct region {
-	uintptr_t base;    /* first byte; never changes */
+	uintptr_t base;    /* first byte; never changes once there were `bytes` */
 	size_t bytes;      /* what is there now: [base, base + bytes) */
 	uint8_t *class_of; /* the three tables, indexed by page from base */
 	struct run **run_of;
@@ -88,22 +90,35 @@ static inline size_t region_page(const struct region *region, uintptr_t address)
 	return (address - region->base) >> PAGE_SHIFT;
 }
 
-/* The regions that may be looked at. */
+/* Without the lock: at least those that hold a block of the caller's. */
 static inline unsigned region_count(void)
 {
-	return atomic_load_explicit(&vm_region_count, memory_order_acquire);
+	return atomic_load_explicit(&vm_region_count, memory_order_relaxed);
 }
 
-/* The region that an address lies in, or NULL. The first one is there before any block is. */
+/* Whether an address lies in a region; without the lock. A base without bytes may be about to change. */
+static inline bool region_holds(const struct region *region, uintptr_t address)
+{
+	size_t bytes = __atomic_load_n(&region->bytes, __ATOMIC_ACQUIRE);
+	return bytes && address - region->base < bytes;
+}
+
+/* The same of region 0, where most addresses are: its base has been there since before any block. */
+static inline bool region_0_holds(uintptr_t address)
+{
+	return address - vm_regions[0].base < vm_regions[0].bytes;
+}
+
+/* The region that an address lies in, or NULL. */
 static inline struct region *region_of(const void *pointer)
 {
 	uintptr_t address = (uintptr_t)pointer;
-	if (address - vm_regions[0].base < vm_regions[0].bytes)
+	if (region_0_holds(address))
 		return &vm_regions[0];
-	unsigned count = region_count();
-	for (unsigned i = 1; i < count; i++)
-		if (address - vm_regions[i].base < vm_regions[i].bytes)
-			return &vm_regions[i];
+	struct region *region = &vm_regions[1];
+	for (unsigned left = region_count(); left > 1; left--, region++)
+		if (region_holds(region, address))
+			return region;
 	return NULL;
 }
 

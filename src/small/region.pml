@@ -6,8 +6,9 @@
  * Invariants:
  * 1. Who owns a small block finds its class in the table that it finds, an old one or the newest.
  * 2. A region does not claim an address that it does not hold. The case where it might: a reserve was
- *    opened and, when it could not have its first bytes, closed again; its addresses went to another's
- *    block; the next one is opened in the same place of vm_regions.
+ *    opened and, when it could not have its first bytes, closed again; the next one, opened in the same
+ *    place of vm_regions, has more bytes than lay between the first and somebody else's block.
+ * 3. Who owns a block of that region finds it.
  *
  * Loads and stores of plain variables count as RELAXED. A load from an address that was loaded comes
  * after the load of that address on every CPU that we run on: TABLE_FIRST says so.
@@ -17,8 +18,10 @@
  * refuted by: -DTABLE_FIRST=RELAXED
  * refuted by: -DCOPIES=false
  * refuted by: -DKEEPS_OLD=false
- * refuted by: -DCOUNT_STORE=RELAXED
- * refuted by: -DCOUNT_LOAD=RELAXED
+ * refuted by: -DGROWTH=RELAXED
+ * refuted by: -DBYTES_LOAD=RELAXED
+ * refuted by: -DBYTES_FIRST=false
+ * refuted by: -DCLOSES_EMPTY=false
  */
 #ifndef PUBLISH
 #define PUBLISH RELEASE
@@ -32,11 +35,17 @@
 #ifndef KEEPS_OLD
 #define KEEPS_OLD true
 #endif
-#ifndef COUNT_STORE
-#define COUNT_STORE RELEASE
+#ifndef GROWTH
+#define GROWTH RELEASE
 #endif
-#ifndef COUNT_LOAD
-#define COUNT_LOAD ACQUIRE
+#ifndef BYTES_LOAD
+#define BYTES_LOAD ACQUIRE
+#endif
+#ifndef BYTES_FIRST
+#define BYTES_FIRST true
+#endif
+#ifndef CLOSES_EMPTY /* only a region that never had bytes */
+#define CLOSES_EMPTY true
 #endif
 
 #define TABLES 3
@@ -48,6 +57,7 @@
 #define COUNT 4
 #define BASE 5 /* of the region that is opened twice */
 #define BYTES 6
+#define BYTES_AT(base) (10 + (base)) /* of the reserve there */
 #include "base/memory.pml"
 
 #define CLASS 7
@@ -94,22 +104,39 @@ inline look_class_up()
 
 inline open_region(at)
 {
-	store(BYTES, 0, RELAXED);
 	store(BASE, at, RELAXED);
-	store(COUNT, 1, COUNT_STORE)
+	store(COUNT, 1, RELAXED)
 }
 
-/* The block lies where the reserve 1 was. */
+inline close_region(at)
+{
+	if
+	:: CLOSES_EMPTY
+	:: else ->
+		store(BYTES, BYTES_AT(at), GROWTH);
+		store(BYTES, 0, GROWTH)
+	fi;
+	store(COUNT, 0, RELAXED)
+}
+
+/* What is found of one reserve with the bytes of another holds anything. */
 inline look_region_up()
 {
-	load(COUNT, count, COUNT_LOAD);
+	load(COUNT, count, RELAXED);
 	if
-	:: count ->
+	:: count && BYTES_FIRST ->
+		load(BYTES, found, BYTES_LOAD);
+		if
+		:: found -> load(BASE, base, RELAXED)
+		:: else
+		fi
+	:: count && !BYTES_FIRST ->
 		load(BASE, base, RELAXED);
-		load(BYTES, found, RELAXED);
-		assert(!(base == 1 && found))
+		load(BYTES, found, BYTES_LOAD)
 	:: else
-	fi
+	fi;
+	assert(!found || found == BYTES_AT(base));
+	assert(!owned || found == BYTES_AT(2))
 }
 
 init {
@@ -125,10 +152,13 @@ init {
 			look_class_up()
 		:: true ->
 			open_region(1);
-			store(COUNT, 0, COUNT_STORE);
-			hand_over_to(READER); /* by the kernel, where it was unmapped and mapped */
+			close_region(1);
 			open_region(2);
-			store(BYTES, 1, RELAXED);
+			store(BYTES, BYTES_AT(2), GROWTH);
+			if
+			:: hand_over_to(READER); owned = true
+			:: true
+			fi;
 			me = READER;
 			look_region_up()
 		fi

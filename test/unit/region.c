@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* small/region.h: how the break and the reserves grow, go back and are refused, and their tables. */
+#include "crew.h"
 #include "fake_os.h"
 #include "must.h"
 #include "suite.h"
@@ -10,6 +11,7 @@
 #include "os/os.h"
 #include "small/region.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 static void setup(bool own_break)
@@ -224,6 +226,45 @@ START_TEST(a_refused_reserve_leaves_nothing_mapped)
 	ck_assert_uint_ge(refused, 4);
 	ck_assert_ptr_eq(region, &vm_regions[1]);
 	expect_tables(region, 0);
+}
+END_TEST
+
+/* Where a reserve was that could not have its first bytes; afterwards somebody else's. */
+static _Atomic uintptr_t given_up;
+static _Atomic bool all_opened;
+
+static void open_each_twice(void)
+{
+	for (unsigned i = 1; i < 5; i++) {
+		size_t at;
+		fake_os.data_limit = fake_maps.writable_bytes;
+		must(!vm_region_grow(1, &at));
+		uintptr_t base = vm_regions[i].base;
+		must(fake_os_foreign_map_at((void *)base, PAGE_BYTES, false));
+		given_up = base;
+		fake_os.data_limit = SIZE_MAX;
+		grow_region(i, MIB);
+		must(vm_regions[i].base != base);
+		vm_regions[i].limit_bytes = vm_regions[i].bytes;
+	}
+	all_opened = true;
+}
+
+static void open_or_look_up(unsigned index)
+{
+	if (!index)
+		open_each_twice();
+	while (!all_opened) {
+		must(region_of((void *)vm_regions[0].base) == &vm_regions[0]);
+		must(!region_of((void *)given_up));
+	}
+}
+
+START_TEST(a_region_that_is_opened_again_elsewhere_does_not_answer_for_where_it_was)
+{
+	setup(true);
+	fake_os_foreign_move_break(16);
+	crew_run(3, NULL, open_or_look_up);
 }
 END_TEST
 
@@ -479,6 +520,7 @@ int main(void)
 		a_map_above_the_break_sends_the_heap_into_a_reserve,
 		lowering_gives_the_top_back_where_the_option_allows,
 		a_refused_reserve_leaves_nothing_mapped,
+		a_region_that_is_opened_again_elsewhere_does_not_answer_for_where_it_was,
 		any_one_refused_call_is_an_answer_and_passes,
 		what_the_kernel_does_not_take_back_serves_who_asks_next,
 		a_start_that_failed_is_made_again_with_what_it_has,
