@@ -170,7 +170,7 @@ static void *alloc_pages(size_t size, size_t alignment, bool *zeroed)
 static struct run *used_run(const struct region *region, const void *block, const char *function)
 {
 	uintptr_t address = (uintptr_t)block;
-	struct run *run = region->run_of[region_page(region, address)];
+	struct run *run = region_run(region, region_page(region, address));
 	if (LIKELY(run && run->state == RUN_USED && run->start == address))
 		return run;
 	run = vm_run_holding(region, address);
@@ -227,7 +227,7 @@ static void free_any(void *block)
 {
 	const struct region *region = region_of(block);
 	if (region) {
-		unsigned class = region->class_of[region_page(region, (uintptr_t)block)];
+		unsigned class = region_class(region, region_page(region, (uintptr_t)block));
 		if (class) {
 			free_small(class, block);
 			return;
@@ -245,7 +245,8 @@ static bool free_quickly(void *block)
 	const struct region *region = region_of(block);
 	if (!region)
 		return vm_large_park(block, parking_place());
-	return tcache_push(vm_tcache, region->class_of[region_page(region, (uintptr_t)block)], block);
+	unsigned class = region_class(region, region_page(region, (uintptr_t)block));
+	return tcache_push(vm_tcache, class, block);
 }
 
 void vm_free_miss(void *block)
@@ -278,10 +279,10 @@ void vm_debug_freed(void *block)
 	if (!region)
 		return;
 	size_t page = region_page(region, (uintptr_t)block);
-	unsigned class = region->class_of[page];
+	unsigned class = region_class(region, page);
 	if (!class)
 		return;
-	prove_taken(region->run_of[page], block, "free");
+	prove_taken(region_run(region, page), block, "free");
 	if (vm_classes[class].bytes <= SLOT_MOST)
 		memset(block, 0x55, vm_classes[class].bytes);
 }
@@ -296,10 +297,10 @@ static ALWAYS_INLINE inline size_t usable_size(const void *block, const char *fu
 		return bytes;
 	}
 	size_t page = region_page(region, (uintptr_t)block);
-	unsigned class = region->class_of[page];
+	unsigned class = region_class(region, page);
 	if (!class)
 		return (size_t)used_run(region, block, function)->pages << PAGE_SHIFT;
-	prove_taken(region->run_of[page], block, function);
+	prove_taken(region_run(region, page), block, function);
 	return vm_classes[class].bytes;
 }
 
@@ -381,12 +382,12 @@ void *vm_alloc_aligned(size_t alignment, size_t size)
 static struct run *own_run(const struct region *region, const void *block)
 {
 	size_t page = region_page(region, (uintptr_t)block);
-	unsigned class = region->class_of[page];
+	unsigned class = region_class(region, page);
 	if (!class)
 		return used_run(region, block, "realloc");
 	if (vm_classes[class].slots > 1)
 		return NULL;
-	struct run *slab = region->run_of[page];
+	struct run *slab = region_run(region, page);
 	vm_bin_disown(slab);
 	vm_run_from_slab(slab);
 	return slab;
@@ -469,10 +470,10 @@ static inline const struct sizeclass *shared_class(const void *block)
 	if (UNLIKELY(!region))
 		return &vm_classes[CLASS_NONE];
 	size_t page = region_page(region, (uintptr_t)block);
-	const struct sizeclass *class = &vm_classes[region->class_of[page]];
+	const struct sizeclass *class = &vm_classes[region_class(region, page)];
 	if (UNLIKELY(class->slots <= 1))
 		return &vm_classes[CLASS_NONE];
-	const struct run *slab = region->run_of[page];
+	const struct run *slab = region_run(region, page);
 	return LIKELY(slab_slot_state_by_class(slab, class, block) == SLOT_TAKEN)
 		       ? class
 		       : &vm_classes[CLASS_NONE];

@@ -178,7 +178,7 @@ static ALWAYS_INLINE inline struct run *slab_of(unsigned class, const void *bloc
 {
 	const struct region *region = region_of(block);
 	struct run *slab =
-		region ? region->run_of[region_page(region, (uintptr_t)block)] : NULL;
+		region ? region_run(region, region_page(region, (uintptr_t)block)) : NULL;
 	if (UNLIKELY(!slab || slab->state != RUN_SLAB || slab->class != class))
 		vm_misuse(MISUSE_FREED, "free", block);
 	return slab;

@@ -122,4 +122,15 @@ static inline struct region *region_of(const void *pointer)
 	return NULL;
 }
 
+/* The entries of a page that the caller has a block on; without the lock. */
+static inline unsigned region_class(const struct region *region, size_t page)
+{
+	return __atomic_load_n(&region->class_of, __ATOMIC_ACQUIRE)[page];
+}
+
+static inline struct run *region_run(const struct region *region, size_t page)
+{
+	return __atomic_load_n(&region->run_of, __ATOMIC_ACQUIRE)[page];
+}
+
 #endif
