@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The maps of the fake kernel: ordered, merged and split as Linux 6.18 was measured to do. No limits
- * and no refusals here; fake_os.c has them.
+ * The maps of the fake kernel: ordered, merged and split as Linux 6.18 was measured to do. No limits,
+ * no refusals and no lock here; fake_os.c has them.
  */
 #ifndef TEST_FAKE_MAPS_H
 #define TEST_FAKE_MAPS_H

@@ -37,7 +37,7 @@ static struct {
 	uintptr_t base; /* of the arena; the break starts here */
 	uintptr_t top;  /* where the maps begin */
 	uintptr_t end;
-	uintptr_t brk;
+	_Atomic uintptr_t brk; /* read as libc's sbrk(0) does: without the lock */
 } kernel = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 static void lock(void)
@@ -223,7 +223,10 @@ size_t vm_os_map_limit(void)
 
 size_t vm_os_count_maps(void)
 {
-	return fake_maps.count;
+	lock();
+	size_t count = fake_maps.count;
+	unlock();
+	return count;
 }
 
 /* The splits it takes to make part of a reserve writable: none at an edge where the neighbour is. */
@@ -473,6 +476,14 @@ bool fake_os_is_writable(const void *address, size_t bytes)
 	return writable;
 }
 
+size_t fake_os_writable_bytes(void)
+{
+	lock();
+	size_t bytes = fake_maps.writable_bytes;
+	unlock();
+	return bytes;
+}
+
 size_t fake_os_resident_bytes(const void *address, size_t bytes)
 {
 	lock();
@@ -559,14 +570,14 @@ void vm_os_wake_one(_Atomic uint32_t *word)
 
 bool vm_os_out_of_maps(void)
 {
-	return fake_maps.count > fake_os.map_limit;
+	return vm_os_count_maps() > fake_os.map_limit;
 }
 
 /* As the real one finds it: what would refuse a map of so many bytes now. */
 static enum vm_cause cause_by_limits(size_t bytes, size_t *limit)
 {
 	*limit = fake_os.map_limit;
-	if (vm_os_out_of_maps())
+	if (fake_maps.count > *limit)
 		return VM_CAUSE_MAP_LIMIT;
 	*limit = fake_os.address_limit;
 	if (!room_below(*limit, fake_maps.bytes, bytes))
@@ -580,12 +591,13 @@ static enum vm_cause cause_by_limits(size_t bytes, size_t *limit)
 
 enum vm_cause vm_os_find_cause(size_t bytes, size_t *limit)
 {
-	fake_os.cause_bytes = bytes;
-	*limit = fake_os.map_limit;
-	if (fake_os.cause)
-		return fake_os.cause;
 	lock();
-	enum vm_cause cause = cause_by_limits(align_up(bytes, vm_os.page_bytes), limit);
+	fake_os.cause_bytes = bytes;
+	enum vm_cause cause = fake_os.cause;
+	if (cause)
+		*limit = fake_os.map_limit;
+	else
+		cause = cause_by_limits(align_up(bytes, vm_os.page_bytes), limit);
 	unlock();
 	return cause;
 }

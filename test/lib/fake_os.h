@@ -20,15 +20,15 @@
 
 struct fake_os {
 	/* Set by tests, at any time. */
-	size_t page_bytes;         /* the kernel's page; before vm_os_init */
-	size_t map_limit;          /* vm.max_map_count */
-	size_t address_limit;      /* bytes of maps in all, as RLIMIT_AS */
-	size_t data_limit;         /* bytes of writable maps in all, as RLIMIT_DATA */
-	size_t commit_limit;       /* of the same, as vm.overcommit_memory=2 leaves to it */
-	bool purge_refused;        /* as if all memory were locked */
-	bool slow;                 /* calls let other threads run first */
+	size_t page_bytes;            /* the kernel's page; before vm_os_init */
+	_Atomic size_t map_limit;     /* vm.max_map_count */
+	_Atomic size_t address_limit; /* bytes of maps in all, as RLIMIT_AS */
+	_Atomic size_t data_limit;    /* bytes of writable maps in all, as RLIMIT_DATA */
+	_Atomic size_t commit_limit;  /* of the same, as vm.overcommit_memory=2 leaves to it */
+	bool purge_refused;           /* as if all memory were locked */
+	bool slow;                    /* calls let other threads run first */
 	_Atomic uint64_t now_ms;
-	enum vm_cause cause;       /* of refusals; VM_CAUSE_NONE: by the limits */
+	enum vm_cause cause;          /* of refusals; VM_CAUSE_NONE: by the limits */
 
 	/* The calls numbered from fail_from up to fail_to are refused; 0 and 0: none. */
 	uint64_t fail_from;
@@ -71,6 +71,9 @@ void *fake_os_foreign_move_break(ptrdiff_t bytes);
 
 /* True if all of the range is mapped, readable and writable. */
 bool fake_os_is_writable(const void *address, size_t bytes);
+
+/* Bytes of writable maps in all, also while other threads make calls. */
+size_t fake_os_writable_bytes(void);
 
 /* Resident bytes of the range. */
 size_t fake_os_resident_bytes(const void *address, size_t bytes);

@@ -39,7 +39,7 @@ static pthread_barrier_t ready;
 /* Others commit, too, and give back; what is left may be less than what we have. */
 static void move_commit_limit(struct rng *rng)
 {
-	const size_t used = fake_maps.writable_bytes;
+	const size_t used = fake_os_writable_bytes();
 	const size_t taken = min_size(used, rng_below(rng, 4 * MIB));
 	fake_os.commit_limit = used - taken + rng_below(rng, 8 * MIB);
 }
@@ -93,7 +93,7 @@ static void check_nothing_is_left(void)
 	fake_maps_check();
 }
 
-static void run_storms(unsigned threads, size_t *limit, const size_t *used, enum vm_cause its_cause)
+static void run_storms(unsigned threads, _Atomic size_t *limit, const size_t *used, enum vm_cause its_cause)
 {
 	blocks_allocator = &core_allocator;
 	vm_free(vm_malloc(1));

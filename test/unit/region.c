@@ -217,7 +217,10 @@ START_TEST(a_refused_reserve_leaves_nothing_mapped)
 	struct region *region;
 	size_t at;
 	/* One commit more is granted each time: of the three tables, then of the memory. */
-	while (fake_os.data_limit = writable + refused * 64 * KIB, !grow(MIB, &region, &at)) {
+	for (;;) {
+		fake_os.data_limit = writable + refused * 64 * KIB;
+		if (grow(MIB, &region, &at))
+			break;
 		ck_assert_uint_eq(vm_region_count, 1);
 		ck_assert_uint_eq(fake_maps.count, maps);
 		ck_assert_uint_eq(fake_maps.bytes, bytes);
