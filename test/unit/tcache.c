@@ -217,17 +217,48 @@ START_TEST(what_was_freed_last_comes_first)
 }
 END_TEST
 
+/* Of whole lines: with threads, blocks of others come in order line by line only, and TSan has a thread. */
 START_TEST(a_new_cache_hands_out_blocks_in_order_of_address)
 {
 	setup();
 	struct tcache *cache = new_cache();
-	unsigned class = class_of_size(100);
+	unsigned class = class_of_size(4 * CACHE_LINE);
 	char *before = alloc(cache, class);
 	for (int i = 1; i < vm_classes[class].slots; i++) {
 		char *block = alloc(cache, class);
 		must(block == before + vm_classes[class].bytes);
 		before = block;
 	}
+}
+END_TEST
+
+static bool share_a_line(const void *a, const void *b, size_t bytes)
+{
+	uintptr_t low = (uintptr_t)(a < b ? a : b);
+	uintptr_t high = (uintptr_t)(a < b ? b : a);
+	return (low + bytes - 1) / CACHE_LINE >= high / CACHE_LINE;
+}
+
+static void *take_in_turn(void *unused)
+{
+	enum { TURNS = 100 };
+	struct tcache *caches[] = {new_cache(), new_cache()};
+	unsigned class = class_of_size(8);
+	void *blocks[2][TURNS];
+	for (size_t i = 0; i < 2 * TURNS; i++)
+		must((blocks[i % 2][i / 2] = alloc(caches[i % 2], class)));
+	for (size_t i = 0; i < TURNS * TURNS; i++)
+		must(!share_a_line(blocks[0][i / TURNS], blocks[1][i % TURNS],
+				   vm_classes[class].bytes));
+	return unused;
+}
+
+START_TEST(blocks_of_two_caches_share_no_line_in_a_process_with_threads)
+{
+	setup();
+	pthread_t thread;
+	must(!pthread_create(&thread, NULL, take_in_turn, NULL));
+	pthread_join(thread, NULL);
 }
 END_TEST
 
@@ -528,6 +559,7 @@ int main(void)
 		the_constant_caches_and_class_0_are_empty_and_full,
 		what_was_freed_last_comes_first,
 		a_new_cache_hands_out_blocks_in_order_of_address,
+		blocks_of_two_caches_share_no_line_in_a_process_with_threads,
 		a_stack_starts_small_and_doubles_at_its_misses,
 		a_stack_grows_at_its_second_refill_between_two_collections,
 		a_stack_that_swings_far_gets_more_room_until_it_does_not,
