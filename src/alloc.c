@@ -537,6 +537,6 @@ void *vm_alloc_resize(void *block, size_t size)
 	size_t usable = shared_class(block)->bytes;
 	if (LIKELY(size - 1 < usable))
 		return block;
-	return size > usable && usable && size <= SLOT_MOST ? grow_slot(block, size, usable)
-							     : resize(block, size);
+	return size && usable && size <= SLOT_MOST ? grow_slot(block, size, usable)
+						   : resize(block, size);
 }
