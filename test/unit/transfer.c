@@ -102,9 +102,25 @@ START_TEST(room_grows_only_where_it_is_missed_both_ways_and_to_1_mib)
 		vm_bin_flush(class, blocks, got);
 		size_t moved = put_new(class, 2000);
 		ck_assert_uint_eq(moved, min_size(2 * room, MIB / 1024));
+		ck_assert_uint_eq(put_new(class, 2000), 0); /* not missed since */
 		room = moved;
 	}
 	ck_assert_uint_eq(room * class_bytes(class), MIB);
+}
+END_TEST
+
+START_TEST(room_does_not_grow_where_all_blocks_fit)
+{
+	setup();
+	unsigned class = class_of_size(1024);
+	void *blocks[MANY];
+	size_t room = put_new(class, 1000);
+	for (int i = 0; i < 3; i++) {
+		ck_assert_uint_eq(vm_transfer_get(class, blocks, MANY), room); /* misses */
+		vm_bin_flush(class, blocks, room);
+		ck_assert_uint_eq(put_new(class, room), room);
+	}
+	ck_assert_uint_eq(put_new(class, 1000), room); /* twice the room now */
 }
 END_TEST
 
@@ -231,6 +247,7 @@ int main(void)
 	const TTest *const tests[] = {
 		any_sequence_is_a_stack_for_each_class,
 		room_grows_only_where_it_is_missed_both_ways_and_to_1_mib,
+		room_does_not_grow_where_all_blocks_fit,
 		room_is_never_more_than_1_mib_and_8192_blocks_but_one_block_at_least,
 		what_lay_unused_between_two_ticks_goes_back_to_the_slabs,
 		trim_returns_everything,
