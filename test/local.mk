@@ -4,6 +4,7 @@
 
 # With the core and a fake kernel; malloc is the C library's.
 unit_tests = \
+	test/unit/alloc \
 	test/unit/bin \
 	test/unit/boot \
 	test/unit/budget \
@@ -102,6 +103,7 @@ test_integration_thread_local_SOURCES = test/integration/thread_local.cpp
 
 # With the core and the real kernel, to look inside; malloc is the C library's.
 core_tests = \
+	test/integration/os \
 	test/integration/stderr_in_parts \
 	test/integration/vma_model
 
