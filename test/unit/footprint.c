@@ -79,6 +79,21 @@ START_TEST(that_one_has_grown_is_told_now_and_then)
 }
 END_TEST
 
+START_TEST(growth_is_told_once_and_by_its_part)
+{
+	size_t grown[FOOTPRINT_PARTS];
+	ck_assert_uint_eq(vm_footprint_growth(grown), 0);
+	vm_footprint_grown(FOOTPRINT_HEAP, MIB);
+	vm_footprint_grown(FOOTPRINT_LARGE, 3 * MIB);
+	vm_footprint_grown(FOOTPRINT_HEAP, PAGE_BYTES);
+	ck_assert_uint_eq(vm_footprint_growth(grown), 4 * MIB + PAGE_BYTES);
+	ck_assert_uint_eq(grown[FOOTPRINT_HEAP], MIB + PAGE_BYTES);
+	ck_assert_uint_eq(grown[FOOTPRINT_LARGE], 3 * MIB);
+	ck_assert_uint_eq(vm_footprint_growth(grown), 0);
+	ck_assert_uint_eq(grown[FOOTPRINT_HEAP] + grown[FOOTPRINT_LARGE], 0);
+}
+END_TEST
+
 static struct vm_stats figures(void)
 {
 	struct vm_stats stats = {0};
@@ -127,6 +142,7 @@ int main(void)
 		what_was_only_kept_below_the_peak_does_not_raise_it,
 		the_peak_is_that_of_both_together,
 		that_one_has_grown_is_told_now_and_then,
+		growth_is_told_once_and_by_its_part,
 		where_one_heap_grows_the_other_gives_back,
 		NULL,
 	};

@@ -190,6 +190,35 @@ START_TEST(threads_keep_their_blocks_and_nothing_is_left)
 }
 END_TEST
 
+static void *free_some(void *blocks)
+{
+	struct vm_stats stats;
+	for (size_t i = 0; ((void **)blocks)[i]; i++)
+		vm_free(((void **)blocks)[i]);
+	vm_stats(&stats, sizeof stats);
+	return (void *)(uintptr_t)stats.threads;
+}
+
+/* The threads that have a cache while one of them frees so many blocks of this one. */
+static size_t caches_while_freeing(size_t count)
+{
+	void *blocks[100] = {NULL};
+	void *caches;
+	pthread_t thread;
+	for (size_t i = 0; i < count; i++)
+		must((blocks[i] = vm_malloc(100)));
+	must(!pthread_create(&thread, NULL, free_some, blocks));
+	must(!pthread_join(thread, &caches));
+	return (size_t)caches;
+}
+
+START_TEST(a_thread_that_frees_a_few_blocks_has_no_cache_for_them)
+{
+	ck_assert_uint_eq(caches_while_freeing(16), 1);
+	ck_assert_uint_eq(caches_while_freeing(17), 2);
+}
+END_TEST
+
 /* More than the thread's cache takes: some lie in the transfer cache, some in their slabs. */
 START_TEST(what_lies_in_caches_is_not_live)
 {
@@ -332,6 +361,7 @@ END_TEST
 int main(void)
 {
 	const TTest *const tests[] = {
+		a_thread_that_frees_a_few_blocks_has_no_cache_for_them,
 		what_lies_in_caches_is_not_live,
 		frees_alone_give_old_memory_back,
 		allocations_alone_give_old_memory_back,
