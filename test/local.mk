@@ -250,6 +250,8 @@ $(core_tests): libtest.a libvm_real.la
 $(preloaded_tests) $(linked_tests) $(soak_programs): LDADD = libtest.a $(CHECK_LIBS) -ldl
 $(preloaded_tests) $(linked_tests) $(soak_programs): libtest.a
 
+test_unit_threads_LDFLAGS = -Wl,--wrap=pthread_setspecific
+
 fault_sweep = test/fault/sweep.c test/fault/sweep.h
 test_fault_fake_kernel_SOURCES = test/fault/fake_kernel.c $(fault_sweep)
 test_fault_fake_kernel_LDADD = libtest.a libvm_unit.la libtest.a $(CHECK_LIBS)

@@ -190,6 +190,43 @@ START_TEST(threads_keep_their_blocks_and_nothing_is_left)
 }
 END_TEST
 
+/* By the linker's --wrap. */
+static _Atomic bool keys_refused;
+int __real_pthread_setspecific(pthread_key_t key, const void *value);
+int __wrap_pthread_setspecific(pthread_key_t key, const void *value);
+
+int __wrap_pthread_setspecific(pthread_key_t key, const void *value)
+{
+	return keys_refused ? ENOMEM : __real_pthread_setspecific(key, value);
+}
+
+static void *allocate_and_free(void *unused)
+{
+	struct vm_stats stats;
+	for (int i = 0; i < 100; i++) {
+		void *block = vm_malloc(100);
+		must(block);
+		vm_free(block);
+	}
+	vm_stats(&stats, sizeof stats);
+	must(stats.threads == (keys_refused ? 1 : 2));
+	must(!keys_refused || !stats.small_live);
+	return unused;
+}
+
+START_TEST(a_thread_whose_cache_would_stay_behind_goes_without)
+{
+	pthread_t thread;
+	vm_free(vm_malloc(100));
+	vm_malloc_trim(0);
+	for (int i = 0; i < 2; i++) {
+		keys_refused = i == 0;
+		must(!pthread_create(&thread, NULL, allocate_and_free, NULL));
+		must(!pthread_join(thread, NULL));
+	}
+}
+END_TEST
+
 static void *free_some(void *blocks)
 {
 	struct vm_stats stats;
@@ -363,6 +400,7 @@ int main(void)
 {
 	const TTest *const tests[] = {
 		a_thread_that_frees_a_few_blocks_has_no_cache_for_them,
+		a_thread_whose_cache_would_stay_behind_goes_without,
 		what_lies_in_caches_is_not_live,
 		frees_alone_give_old_memory_back,
 		allocations_alone_give_old_memory_back,
