@@ -8,6 +8,7 @@
 #include "suite.h"
 
 #include "os/conf.h"
+#include "small/bin.h"
 #include "small/region.h"
 
 #include <errno.h>
@@ -124,6 +125,188 @@ START_TEST(what_large_blocks_keep_is_given_back_where_the_heap_takes_its_place)
 }
 END_TEST
 
+/* No time passes: nothing decays, and nothing is above the peak that may be kept. */
+START_TEST(what_large_blocks_grow_by_the_heap_gives_back)
+{
+	setup();
+	free_every_second(60, 512 * KIB);
+	ck_assert_uint_ge(stats().heap_free_dirty, 12 * MIB);
+	must(vm_malloc(40 * MIB));
+	ck_assert_uint_le(stats().heap_free_dirty, 5 * MIB);
+}
+END_TEST
+
+START_TEST(what_the_heap_grows_by_large_blocks_give_back)
+{
+	setup();
+	free_every_second(16, 2 * MIB);
+	for (size_t i = 0; i < 80; i++)
+		must(vm_malloc(512 * KIB));
+	ck_assert_uint_le(stats().large_dirty, 6 * MIB);
+}
+END_TEST
+
+enum { SMALL_COUNT = 60000, SMALL_BYTES = 64, KEPT_ONE_OF = 1000 };
+
+static size_t purged_of_slabs(void)
+{
+	struct vm_stats figures = {0};
+	vm_bins_stats(&figures);
+	return figures.purged_bytes;
+}
+
+/* Whole pages of free slots in slabs that some blocks keep. */
+static void scatter_small_blocks(void)
+{
+	static void *blocks[SMALL_COUNT];
+	for (size_t i = 0; i < SMALL_COUNT; i++)
+		must((blocks[i] = vm_malloc(SMALL_BYTES)));
+	for (size_t i = 0; i < SMALL_COUNT; i++)
+		if (i % KEPT_ONE_OF)
+			vm_free(blocks[i]);
+}
+
+START_TEST(what_the_heap_grows_by_free_pages_of_slabs_give_back)
+{
+	setup();
+	vm_options.decay_ms = 3600000;
+	scatter_small_blocks();
+	const size_t before = purged_of_slabs();
+	for (size_t i = 0; i < 40; i++) {
+		must(vm_malloc(512 * KIB));
+		fake_os_advance(10);
+	}
+	ck_assert_uint_ge(purged_of_slabs() - before, MIB / 2);
+}
+END_TEST
+
+/* A program that does little, and all of it in its cache. */
+static void let_time_pass(void)
+{
+	for (int second = 0; second < 30; second++) {
+		fake_os_advance(1000);
+		for (int i = 0; i < 200; i++)
+			vm_free(vm_malloc(2000));
+	}
+}
+
+START_TEST(time_gives_back_what_is_not_used)
+{
+	setup();
+	scatter_small_blocks();
+	vm_free(vm_malloc(3 * MIB));
+	ck_assert_uint_eq(stats().large_dirty, 3 * MIB);
+	ck_assert_uint_ge(stats().small_cached, 64 * KIB);
+	const size_t before = purged_of_slabs();
+	let_time_pass();
+	ck_assert_uint_eq(stats().large_dirty, 0);
+	ck_assert_uint_le(stats().small_cached, 32 * KIB);
+	ck_assert_uint_ge(purged_of_slabs() - before, MIB / 2);
+}
+END_TEST
+
+START_TEST(time_takes_the_ballast_again_that_was_given_up)
+{
+	enum { LIMIT = 5000 };
+	fake_os.map_limit = LIMIT;
+	setup();
+	fake_os_foreign_maps_add(LIMIT + 1 - fake_maps.count);
+	for (int i = 0; i < 3000 && stats().lifeboat_held; i++)
+		must(vm_malloc(64 * KIB));
+	ck_assert(!stats().lifeboat_held);
+	fake_os_foreign_maps_remove(3000);
+	let_time_pass();
+	ck_assert(stats().lifeboat_held);
+}
+END_TEST
+
+static void expect_mapped(void *block, size_t before, bool mapped)
+{
+	must(block);
+	ck_assert_uint_eq(stats().large_blocks - before, mapped);
+	vm_free(block);
+}
+
+START_TEST(from_the_threshold_on_blocks_and_alignments_are_mapped)
+{
+	setup();
+	for (size_t threshold = 64 * KIB; threshold <= 4 * MIB; threshold *= 4) {
+		vm_options.mmap_threshold = threshold;
+		const size_t before = stats().large_blocks;
+		expect_mapped(vm_malloc(threshold), before, true);
+		expect_mapped(vm_malloc(threshold - 1), before, false);
+		expect_mapped(vm_calloc(1, threshold), before, true);
+		expect_mapped(vm_calloc(1, threshold - 1), before, false);
+		expect_mapped(vm_aligned_alloc(threshold, 40 * KIB), before, true);
+		expect_mapped(vm_aligned_alloc(threshold / 2, 33 * KIB), before, false);
+	}
+}
+END_TEST
+
+static size_t grown(size_t size, size_t new_size)
+{
+	void *block = vm_realloc(vm_malloc(size), new_size);
+	must(block);
+	const size_t usable = vm_malloc_usable_size(block);
+	vm_free(block);
+	return usable;
+}
+
+START_TEST(small_blocks_that_grow_get_a_quarter_more_up_to_32_KiB)
+{
+	setup();
+	ck_assert_uint_ge(grown(1024, 1025), 1280);
+	ck_assert_uint_le(grown(1024, 1025), 1536);
+	ck_assert_uint_ge(grown(1024, 2000), 2000);
+	ck_assert_uint_le(grown(1024, 2000), 2048);
+	ck_assert_uint_eq(grown(28 * KIB, 28 * KIB + 1), 32 * KIB);
+	ck_assert_uint_eq(grown(28 * KIB, 32 * KIB), 32 * KIB);
+}
+END_TEST
+
+START_TEST(runs_that_grow_by_a_sixteenth_get_a_quarter_more_below_the_threshold)
+{
+	setup();
+	ck_assert_uint_eq(grown(256 * KIB, 272 * KIB), 320 * KIB);
+	ck_assert_uint_eq(grown(256 * KIB, 276 * KIB), 276 * KIB);
+	ck_assert_uint_eq(grown(768 * KIB, 800 * KIB), 960 * KIB);
+	ck_assert_uint_eq(grown(896 * KIB, 900 * KIB), 900 * KIB);
+	vm_options.mmap_threshold = 320 * KIB;
+	ck_assert_uint_eq(grown(256 * KIB, 272 * KIB), 272 * KIB);
+}
+END_TEST
+
+START_TEST(a_run_keeps_its_room_until_it_shrinks_by_more_than_a_quarter)
+{
+	setup();
+	void *block = vm_realloc(vm_malloc(256 * KIB), 272 * KIB);
+	ck_assert_uint_eq(vm_malloc_usable_size(block), 320 * KIB);
+	block = vm_realloc(block, 240 * KIB);
+	ck_assert_uint_eq(vm_malloc_usable_size(block), 320 * KIB);
+	block = vm_realloc(block, 236 * KIB);
+	ck_assert_uint_eq(vm_malloc_usable_size(block), 236 * KIB);
+	block = vm_realloc(block, 200 * KIB); /* no room any more */
+	ck_assert_uint_eq(vm_malloc_usable_size(block), 200 * KIB);
+	vm_free(block);
+}
+END_TEST
+
+START_TEST(a_failure_tells_of_the_alignment_if_that_is_more)
+{
+	struct vm_failure failure;
+	setup();
+	for (unsigned bit = 46; bit < 64; bit++) {
+		const size_t alignment = opaque_size((size_t)1 << bit);
+		ck_assert_ptr_null(vm_aligned_alloc(alignment, 100));
+		must(vm_last_failure(&failure));
+		ck_assert_uint_eq(failure.size, alignment);
+		ck_assert_ptr_null(vm_aligned_alloc(4096, alignment + 4096));
+		must(vm_last_failure(&failure));
+		ck_assert_uint_eq(failure.size, alignment + 4096);
+	}
+}
+END_TEST
+
 START_TEST(a_block_freed_with_its_size_is_free)
 {
 	static const size_t sizes[] = {1, 100, 5000, 100000, 2 * MIB};
@@ -199,6 +382,16 @@ int main(void)
 		what_is_more_than_the_heap_is_refused_without_emptying_the_caches,
 		what_the_heap_keeps_is_given_back_where_large_blocks_take_its_place,
 		what_large_blocks_keep_is_given_back_where_the_heap_takes_its_place,
+		what_large_blocks_grow_by_the_heap_gives_back,
+		what_the_heap_grows_by_large_blocks_give_back,
+		what_the_heap_grows_by_free_pages_of_slabs_give_back,
+		time_gives_back_what_is_not_used,
+		time_takes_the_ballast_again_that_was_given_up,
+		from_the_threshold_on_blocks_and_alignments_are_mapped,
+		small_blocks_that_grow_get_a_quarter_more_up_to_32_KiB,
+		runs_that_grow_by_a_sixteenth_get_a_quarter_more_below_the_threshold,
+		a_run_keeps_its_room_until_it_shrinks_by_more_than_a_quarter,
+		a_failure_tells_of_the_alignment_if_that_is_more,
 		a_block_freed_with_its_size_is_free,
 		debug_builds_mark_what_is_not_written_yet_and_what_is_freed,
 		a_block_above_32_KiB_is_not_touched_before_the_program_does,

@@ -56,6 +56,30 @@ START_TEST(a_start_that_failed_is_made_again)
 }
 END_TEST
 
+enum { STARTERS = 8 };
+static pthread_barrier_t ready;
+
+static void *start(void *unused)
+{
+	pthread_barrier_wait(&ready);
+	must(vm_boot());
+	return unused;
+}
+
+START_TEST(of_threads_that_start_it_at_once_one_does)
+{
+	pthread_t threads[STARTERS];
+	allow_memory();
+	fake_os.slow = true;
+	must(!pthread_barrier_init(&ready, NULL, STARTERS));
+	for (size_t i = 0; i < STARTERS; i++)
+		must(!pthread_create(&threads[i], NULL, start, NULL));
+	for (size_t i = 0; i < STARTERS; i++)
+		must(!pthread_join(threads[i], NULL));
+	ck_assert_uint_eq(vm_region_count, 1);
+}
+END_TEST
+
 static pthread_t holder;
 static atomic_bool holds;
 static atomic_bool may_leave;
@@ -208,6 +232,7 @@ int main(void)
 	const TTest *const tests[] = {
 		a_fork_holds_every_lock_and_both_sides_have_them_free_afterwards,
 		a_start_that_failed_is_made_again,
+		of_threads_that_start_it_at_once_one_does,
 		a_fork_releases_only_the_locks_that_it_took,
 		NULL,
 	};

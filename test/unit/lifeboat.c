@@ -180,6 +180,17 @@ START_TEST(a_refused_reserve_is_tried_smaller)
 }
 END_TEST
 
+START_TEST(the_least_reserve_is_1_mib)
+{
+	setup();
+	fill_up();
+	fake_os.address_limit = fake_maps.bytes + MIB; /* and the part of the ballast */
+	ck_assert(vm_lifeboat_launch());
+	ck_assert_ptr_nonnull(vm_lifeboat_records(MIB));
+	ck_assert_ptr_null(vm_lifeboat_records(1));
+}
+END_TEST
+
 START_TEST(records_leave_nearly_all_of_a_limited_address_space_to_the_heap)
 {
 	setup();
@@ -354,6 +365,7 @@ int main(void)
 		records_of_any_size_lie_apart,
 		a_refused_commit_gives_no_records_and_passes,
 		a_refused_reserve_is_tried_smaller,
+		the_least_reserve_is_1_mib,
 		records_leave_nearly_all_of_a_limited_address_space_to_the_heap,
 		no_room_for_any_reserve_gives_no_records,
 		the_ballast_is_taken_again_when_the_count_has_fallen,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The whole core on the fake kernel, by its public functions: threads that come and go, and free each
  * other's blocks, while others look at the figures and give memory back. */
+#include "child.h"
 #include "fake_os.h"
 #include "must.h"
 #include "opaque.h"
@@ -17,6 +18,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -350,6 +352,59 @@ START_TEST(a_cache_gives_back_with_time_what_it_does_not_use)
 }
 END_TEST
 
+static _Atomic bool filled, may_end;
+
+/* As many of them as come to lie in the cache. */
+static size_t fill_cache(void)
+{
+	enum { BLOCKS = 2000 };
+	void *blocks[BLOCKS];
+	for (int round = 0; round < 8; round++) {
+		for (int i = 0; i < BLOCKS; i++)
+			must((blocks[i] = vm_malloc(64)));
+		for (int i = 0; i < BLOCKS; i++)
+			vm_free(blocks[i]);
+	}
+	return blocks_in_cache(class_of_size(64));
+}
+
+static void *fill_cache_and_wait(void *unused)
+{
+	fill_cache();
+	filled = true;
+	while (!may_end)
+		sched_yield();
+	return unused;
+}
+
+static void live_alone(void *unused)
+{
+	struct vm_stats stats;
+	(void)unused;
+	vm_stats(&stats, sizeof stats);
+	must(stats.threads == 1);
+	must(fill_cache() > 200);
+}
+
+START_TEST(a_child_of_a_fork_has_one_cache_and_all_room_for_it)
+{
+	struct vm_stats stats;
+	pthread_t thread;
+	vm_stats(&stats, sizeof stats); /* starts the allocator */
+	vm_options.cache_bytes = 20 * KIB;
+	must(!pthread_create(&thread, NULL, fill_cache_and_wait, NULL));
+	while (!filled)
+		sched_yield();
+	ck_assert_uint_lt(fill_cache(), 100);
+	ck_assert_int_eq(child_status(live_alone, NULL), 0);
+	vm_stats(&stats, sizeof stats);
+	ck_assert_uint_eq(stats.threads, 2);
+	ck_assert_uint_lt(fill_cache(), 100);
+	may_end = true;
+	must(!pthread_join(thread, NULL));
+}
+END_TEST
+
 START_TEST(beside_another_malloc_the_break_is_left_alone)
 {
 	struct vm_stats stats;
@@ -405,6 +460,7 @@ int main(void)
 		frees_alone_give_old_memory_back,
 		allocations_alone_give_old_memory_back,
 		a_cache_gives_back_with_time_what_it_does_not_use,
+		a_child_of_a_fork_has_one_cache_and_all_room_for_it,
 		beside_another_malloc_the_break_is_left_alone,
 		figures_fill_no_more_than_they_are_given,
 		from_the_threshold_on_blocks_are_mapped,
