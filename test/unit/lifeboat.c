@@ -118,6 +118,11 @@ START_TEST(what_no_record_took_of_the_reserve_is_unmapped_when_the_ballast_is_he
 		vm_lifeboat_tick(fake_os_advance(1000000));
 		fake_os.fail_to = 0;
 		ck_assert(!vm_lifeboat_held());
+		/* The ballast is granted, but the unmap refused. */
+		fake_os.fail_from = fake_os.calls + 2;
+		fake_os.fail_to = fake_os.fail_from + 1;
+		vm_lifeboat_tick(fake_os_advance(1000000));
+		ck_assert(!vm_lifeboat_held());
 
 		vm_lifeboat_tick(fake_os_advance(1000000));
 		ck_assert(vm_lifeboat_held());
