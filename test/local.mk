@@ -4,6 +4,7 @@
 
 # With the core and a fake kernel; malloc is the C library's.
 unit_tests = \
+	test/unit/alloc \
 	test/unit/bin \
 	test/unit/boot \
 	test/unit/budget \
@@ -102,6 +103,7 @@ test_integration_thread_local_SOURCES = test/integration/thread_local.cpp
 
 # With the core and the real kernel, to look inside; malloc is the C library's.
 core_tests = \
+	test/integration/os \
 	test/integration/stderr_in_parts \
 	test/integration/vma_model
 
@@ -247,6 +249,8 @@ $(core_tests): LDADD = libtest.a libvm_real.la libtest.a $(CHECK_LIBS)
 $(core_tests): libtest.a libvm_real.la
 $(preloaded_tests) $(linked_tests) $(soak_programs): LDADD = libtest.a $(CHECK_LIBS) -ldl
 $(preloaded_tests) $(linked_tests) $(soak_programs): libtest.a
+
+test_unit_threads_LDFLAGS = -Wl,--wrap=pthread_setspecific
 
 fault_sweep = test/fault/sweep.c test/fault/sweep.h
 test_fault_fake_kernel_SOURCES = test/fault/fake_kernel.c $(fault_sweep)

@@ -334,7 +334,6 @@ static struct outcome leave_and_give_back(struct pool_batch *batch)
 		list_remove(&range->by_age);
 		settle(range, fate[at], &outcome);
 	}
-	batch->count = 0;
 	vm_pool_end();
 	bool refused = pool.unmaps_refused > unmaps_refused;
 	vm_pool_leave();

@@ -116,9 +116,9 @@ void vm_pool_collect(struct pool_batch *batch, struct range *freed, uint64_t now
 /* Under the lock: holds what is too much after the live has grown by a map, or more of one. */
 void vm_pool_collect_excess(struct pool_batch *batch);
 
-/* Leaves the lock and gives the batch back. A range that would leave a hole where the budget is tight,
- * or that the kernel does not unmap, is purged and becomes CLEAN; if it cannot even be purged, it is
- * locked in memory and becomes DIRTY anew. */
+/* Leaves the lock and gives the batch back, which ends with it. A range that would leave a hole where
+ * the budget is tight, or that the kernel does not unmap, is purged and becomes CLEAN; if it cannot even
+ * be purged, it is locked in memory and becomes DIRTY anew. */
 void vm_pool_leave_and_give_back(struct pool_batch *batch);
 
 /* large.h: vm_large_trim, vm_large_give_back_for, vm_large_tick, vm_large_give_excess_back,

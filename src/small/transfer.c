@@ -18,7 +18,7 @@ struct stack {
 	void **blocks;
 } ALIGNED_TO_LINE;
 
-static struct stack *stacks; /* [class] */
+static struct stack (*stacks)[CLASS_COUNT]; /* a class has one */
 static _Atomic uint64_t next_tick_ms;
 
 /* Room of a stack in bytes of blocks, at first and at most, and in blocks at most. */
@@ -28,11 +28,11 @@ enum { LEAST_BLOCKS = 1, MOST_BLOCKS = 8192, DRAIN_BATCH = 64 };
 
 bool vm_transfer_init(void)
 {
-	stacks = vm_meta_alloc(CLASS_COUNT * sizeof stacks[0]);
+	stacks = vm_meta_alloc(sizeof *stacks);
 	if (!stacks)
 		return false;
 	for (unsigned class = 0; class < CLASS_COUNT; class++)
-		stacks[class] = (struct stack){.lock = LOCK_INIT(RANK_TRANSFER)};
+		(*stacks)[class] = (struct stack){.lock = LOCK_INIT(RANK_TRANSFER)};
 	return true;
 }
 
@@ -77,7 +77,7 @@ static size_t pop(struct stack *stack, void **blocks, size_t count)
 
 size_t vm_transfer_get(unsigned class, void **blocks, size_t count)
 {
-	struct stack *stack = &stacks[class];
+	struct stack *stack = &(*stacks)[class];
 	lock_take(&stack->lock);
 	stack->missed |= stack->count < count;
 	count = pop(stack, blocks, count);
@@ -87,7 +87,7 @@ size_t vm_transfer_get(unsigned class, void **blocks, size_t count)
 
 size_t vm_transfer_put(unsigned class, void *const *blocks, size_t count)
 {
-	struct stack *stack = &stacks[class];
+	struct stack *stack = &(*stacks)[class];
 	lock_take(&stack->lock);
 	if (stack->room - stack->count < count)
 		grow(stack, class);
@@ -124,7 +124,7 @@ void vm_transfer_tick(uint64_t now_ms)
 						     memory_order_relaxed, memory_order_relaxed))
 		return;
 	for (unsigned class = 1; class < CLASS_COUNT; class++) {
-		struct stack *stack = &stacks[class];
+		struct stack *stack = &(*stacks)[class];
 		lock_take(&stack->lock);
 		size_t unused = stack->lowest;
 		lock_release(&stack->lock);
@@ -138,16 +138,16 @@ void vm_transfer_tick(uint64_t now_ms)
 void vm_transfer_trim(void)
 {
 	for (unsigned class = 1; class < CLASS_COUNT; class++)
-		drain(&stacks[class], class, MOST_BLOCKS);
+		drain(&(*stacks)[class], class, MOST_BLOCKS);
 }
 
 size_t vm_transfer_cached(void)
 {
 	size_t bytes = 0;
 	for (unsigned class = 1; class < CLASS_COUNT; class++) {
-		lock_take(&stacks[class].lock);
-		bytes += stacks[class].count * (size_t)vm_classes[class].bytes;
-		lock_release(&stacks[class].lock);
+		lock_take(&(*stacks)[class].lock);
+		bytes += (*stacks)[class].count * (size_t)vm_classes[class].bytes;
+		lock_release(&(*stacks)[class].lock);
 	}
 	return bytes;
 }
@@ -155,11 +155,11 @@ size_t vm_transfer_cached(void)
 void vm_transfer_lock_for_fork(void)
 {
 	for (unsigned class = 1; class < CLASS_COUNT; class++)
-		vm_lock_take_for_fork(&stacks[class].lock);
+		vm_lock_take_for_fork(&(*stacks)[class].lock);
 }
 
 void vm_transfer_unlock_after_fork(void)
 {
 	for (unsigned class = 1; class < CLASS_COUNT; class++)
-		vm_lock_release_after_fork(&stacks[class].lock);
+		vm_lock_release_after_fork(&(*stacks)[class].lock);
 }

@@ -18,6 +18,14 @@
 
 unsigned child_seconds = 20;
 
+/* As Check's own limits. */
+static void limit_seconds(unsigned seconds)
+{
+	const char *multiplier = getenv("CK_TIMEOUT_MULTIPLIER");
+
+	alarm(seconds * (multiplier ? (unsigned)atoi(multiplier) : 1));
+}
+
 struct call {
 	void (*fn)(void *);
 	void *arg;
@@ -35,7 +43,7 @@ static void be_the_child(const struct call *call, int out, int err)
 
 	must(dup2(out, STDOUT_FILENO) >= 0 && dup2(err, STDERR_FILENO) >= 0);
 	setrlimit(RLIMIT_CORE, &none);
-	alarm(30);
+	limit_seconds(30);
 	if (call->fn)
 		call->fn(call->arg);
 	if (!call->argv)
@@ -131,7 +139,7 @@ int child_status(void (*fn)(void *), void *arg)
 	must(pid >= 0);
 	if (pid == 0) {
 		signal(SIGALRM, SIG_DFL); /* Check's handler would kill all, as if by themselves */
-		alarm(child_seconds);
+		limit_seconds(child_seconds);
 		fn(arg);
 		_exit(0);
 	}

@@ -28,7 +28,7 @@ void child_exec_self(struct child *child, const char *argument, void (*fn)(void 
 bool child_exited(const struct child *child, int code);
 bool child_signalled(const struct child *child, int signal);
 
-/* What child_status gives a child before SIGALRM: 20 s where nobody sets it. */
+/* What child_status gives a child before SIGALRM, times CK_TIMEOUT_MULTIPLIER: 20 s where nobody sets it. */
 extern unsigned child_seconds;
 
 /* Forks and runs fn(arg) within child_seconds. Returns the exit status, or -signal. */

@@ -23,7 +23,7 @@ enum { ENDS = 2048, GROWN_MAX = 32, ALIGNED_LIVE = 512 };
 
 static const size_t STRIDE = 256 << 10;
 
-bool storm_full;
+bool storm_full, storm_whole;
 
 static double now(void)
 {
@@ -52,14 +52,16 @@ int storm_main(int argc, char **argv, const char *name, const TTest *const tests
 		prepend_options(options);
 	suite_preload(argv);
 	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "--full") == 0)
-			storm_full = true;
-		else if (strcmp(argv[i], "--seconds") == 0 && i + 1 < argc)
+		if (strcmp(argv[i], "--full") == 0) {
+			storm_full = storm_whole = true;
+		} else if (strcmp(argv[i], "--seconds") == 0 && i + 1 < argc) {
+			storm_whole = true;
 			seconds = atof(argv[++i]);
-		else
+		} else {
 			setenv("VM_TEST_SEED", argv[i], 1);
+		}
 	}
-	child_seconds = storm_full ? 200 : child_seconds;
+	child_seconds = storm_whole ? 200 : child_seconds;
 	const double end = now() + seconds;
 	do
 		failed = suite_run(name, tests, storm_full ? 1800 : 120);
@@ -71,7 +73,7 @@ void storm_fill(void *memory, size_t size, uint64_t seed)
 {
 	unsigned char *p = memory;
 
-	if (storm_full || size <= 2 * ENDS) {
+	if (storm_whole || size <= 2 * ENDS) {
 		pattern_fill(p, size, seed);
 		return;
 	}
@@ -85,7 +87,7 @@ bool storm_holds(const void *memory, size_t size, uint64_t seed)
 {
 	const unsigned char *p = memory;
 
-	if (storm_full || size <= 2 * ENDS)
+	if (storm_whole || size <= 2 * ENDS)
 		return pattern_holds(p, size, seed);
 	for (size_t at = STRIDE; at + ENDS < size; at += STRIDE)
 		if (memcmp(p + at, &seed, sizeof seed) != 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The storms on the mapping table. Contents are checked at both ends of each block and every 256 KiB
- * in between, so that hundreds of gigabytes of blocks fit into memory; all of it in full runs.
+ * in between, so that hundreds of gigabytes of blocks fit into memory; all of it in long runs.
  */
 #ifndef TEST_STORM_H
 #define TEST_STORM_H
@@ -12,13 +12,16 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* True in a run with --full: whole contents, larger numbers. */
+/* True in a run with --full: larger numbers. */
 extern bool storm_full;
+
+/* True in a run with --full or --seconds: whole contents are checked. */
+extern bool storm_whole;
 
 /*
  * The main of a storm program: PROGRAM [--full] [--seconds N] [SEED]. Preloads the library with
  * `options` (before what VMALLOC_CONF has already; may be NULL) and runs the tests with Check,
- * in a run of N seconds again and again.
+ * in a run of N seconds again and again, a whole round last.
  */
 int storm_main(int argc, char **argv, const char *name, const TTest *const tests[], const char *options);
 

@@ -258,7 +258,7 @@ int main(int argc, char **argv)
 	pthread_t observer;
 
 	suite_preload(argv);
-	storm_full = true;
+	storm_whole = true;
 	child_seconds = 600;
 	must(argc == 2);
 	seed = rng_process_seed();

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* boot.h where the start fails at first: another try, and forks that begin before it is made. */
+/* boot.h: forks hold every lock; where the start fails at first, another try, and forks that begin before it
+ * is made. */
 #include "child.h"
 #include "fake_os.h"
 #include "must.h"
@@ -7,10 +8,19 @@
 
 #include "boot.h"
 #include "large/pool.h"
+#include "meta/meta.h"
+#include "os/lifeboat.h"
+#include "small/bin.h"
+#include "small/pageheap.h"
+#include "small/transfer.h"
+#include "thread/thread.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <unistd.h>
+
+#include <vmalloc.h>
 
 static void (*in_prepare)(void); /* run once, after the allocator's own handler */
 
@@ -25,6 +35,7 @@ static void prepare(void)
 /* Before the constructor of the allocator: no memory for the start, and a handler behind its own. */
 static __attribute__((constructor(101))) void load_first(void)
 {
+	must(!setenv("VMALLOC_CONF", "shards:2", 1));
 	fake_os.fail_from = 1;
 	fake_os.fail_to = UINT64_MAX;
 	pthread_atfork(prepare, NULL, NULL);
@@ -42,6 +53,30 @@ START_TEST(a_start_that_failed_is_made_again)
 	allow_memory();
 	must(vm_boot());
 	must(atomic_load(&vm_booted));
+}
+END_TEST
+
+enum { STARTERS = 8 };
+static pthread_barrier_t ready;
+
+static void *start(void *unused)
+{
+	pthread_barrier_wait(&ready);
+	must(vm_boot());
+	return unused;
+}
+
+START_TEST(of_threads_that_start_it_at_once_one_does)
+{
+	pthread_t threads[STARTERS];
+	allow_memory();
+	fake_os.slow = true;
+	must(!pthread_barrier_init(&ready, NULL, STARTERS));
+	for (size_t i = 0; i < STARTERS; i++)
+		must(!pthread_create(&threads[i], NULL, start, NULL));
+	for (size_t i = 0; i < STARTERS; i++)
+		must(!pthread_join(threads[i], NULL));
+	ck_assert_uint_eq(vm_region_count, 1);
 }
 END_TEST
 
@@ -100,10 +135,104 @@ START_TEST(a_fork_releases_only_the_locks_that_it_took)
 }
 END_TEST
 
+static struct vm_stats figures;
+
+static void take_threads(void)
+{
+	vm_threads_stats(&figures);
+}
+
+static void take_first_transfer(void)
+{
+	vm_transfer_cached();
+}
+
+static void take_last_transfer(void)
+{
+	vm_transfer_get(CLASS_COUNT - 1, NULL, 0);
+}
+
+static void take_first_bin(void)
+{
+	vm_bin_fill(1, 0, NULL, 0);
+}
+
+static void take_last_bin(void)
+{
+	vm_bin_fill(CLASS_COUNT - 1, vm_shards - 1, NULL, 0);
+}
+
+static void take_large(void)
+{
+	vm_pool_enter();
+	vm_pool_leave();
+}
+
+static void take_pageheap(void)
+{
+	vm_pageheap_bytes();
+}
+
+static void take_meta(void)
+{
+	vm_meta_mapped();
+}
+
+static void take_lifeboat(void)
+{
+	vm_lifeboat_records(1);
+}
+
+/* Each takes one lock, another. */
+static void (*const takers[])(void) = {
+	take_threads, take_first_transfer, take_last_transfer, take_first_bin, take_last_bin,
+	take_large, take_pageheap, take_meta, take_lifeboat,
+};
+enum { TAKERS = sizeof takers / sizeof takers[0] };
+static pthread_t taker_threads[TAKERS];
+static atomic_bool taken[TAKERS];
+
+static void *take_one(void *index)
+{
+	takers[(uintptr_t)index]();
+	taken[(uintptr_t)index] = true;
+	return NULL;
+}
+
+static void begin_to_take(void)
+{
+	for (uintptr_t i = 0; i < TAKERS; i++)
+		must(!pthread_create(&taker_threads[i], NULL, take_one, (void *)i));
+	usleep(50000);
+	for (size_t i = 0; i < TAKERS; i++)
+		must(!taken[i]);
+}
+
+static void take_all(void *unused)
+{
+	(void)unused;
+	for (size_t i = 0; i < TAKERS; i++)
+		takers[i]();
+}
+
+START_TEST(a_fork_holds_every_lock_and_both_sides_have_them_free_afterwards)
+{
+	allow_memory();
+	must(vm_boot() && vm_shards == 2);
+	take_all(NULL);
+	in_prepare = begin_to_take;
+	must(child_status(take_all, NULL) == 0);
+	for (size_t i = 0; i < TAKERS; i++)
+		must(!pthread_join(taker_threads[i], NULL) && taken[i]);
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = {
+		a_fork_holds_every_lock_and_both_sides_have_them_free_afterwards,
 		a_start_that_failed_is_made_again,
+		of_threads_that_start_it_at_once_one_does,
 		a_fork_releases_only_the_locks_that_it_took,
 		NULL,
 	};

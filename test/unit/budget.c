@@ -19,6 +19,8 @@ START_TEST(tight_begins_a_sixteenth_below_the_share_and_ends_at_three_quarters_o
 	ck_assert(budget_judge(&budget, 6000));
 	ck_assert(!budget_judge(&budget, 5999));
 	ck_assert(!budget_judge(&budget, 7499));
+	budget = begin(16050, 50, 1000);
+	ck_assert_uint_eq(budget.tight_from, 8025 - 8025 / 16);
 }
 END_TEST
 

@@ -72,10 +72,40 @@ START_TEST(that_one_has_grown_is_told_now_and_then)
 	vm_footprint_note(FOOTPRINT_HEAP, 10 * MIB, 0);
 	ck_assert(!vm_footprint_exceeded(now_ms + 1));
 	ck_assert(vm_footprint_exceeded(now_ms + 100));
-	ck_assert(!vm_footprint_exceeded(now_ms + 101));
-	ck_assert(vm_footprint_exceeded(now_ms + 200));
+	ck_assert(!vm_footprint_exceeded(now_ms + 107));
+	ck_assert(vm_footprint_exceeded(now_ms + 108));
 	vm_footprint_note(FOOTPRINT_LARGE, 0, 40 * MIB);
 	ck_assert(!vm_footprint_exceeded(now_ms + 300));
+}
+END_TEST
+
+START_TEST(growth_is_told_once_and_by_its_part)
+{
+	size_t grown[FOOTPRINT_PARTS];
+	ck_assert_uint_eq(vm_footprint_growth(grown), 0);
+	vm_footprint_grown(FOOTPRINT_HEAP, MIB);
+	vm_footprint_grown(FOOTPRINT_LARGE, 3 * MIB);
+	vm_footprint_grown(FOOTPRINT_HEAP, PAGE_BYTES);
+	ck_assert_uint_eq(vm_footprint_growth(grown), 4 * MIB + PAGE_BYTES);
+	ck_assert_uint_eq(grown[FOOTPRINT_HEAP], MIB + PAGE_BYTES);
+	ck_assert_uint_eq(grown[FOOTPRINT_LARGE], 3 * MIB);
+	ck_assert_uint_eq(vm_footprint_growth(grown), 0);
+	ck_assert_uint_eq(grown[FOOTPRINT_HEAP] + grown[FOOTPRINT_LARGE], 0);
+}
+END_TEST
+
+START_TEST(no_more_is_owed_than_both_hold_above_what_was_ever_in_use)
+{
+	struct allowance allowance = {0};
+	setup();
+	vm_options.dirty_bytes = 64 * MIB;
+	vm_footprint_note(FOOTPRINT_HEAP, 160 * MIB, 0);
+	const size_t allowed = 160 * MIB + 10 * MIB + 512 * KIB;
+	vm_footprint_note(FOOTPRINT_LARGE, 0, allowed - 160 * MIB);
+	ck_assert_uint_eq(vm_footprint_owed(&allowance, 8 * MIB, 1), 0);
+	vm_footprint_note(FOOTPRINT_LARGE, 0, allowed - 160 * MIB + 3 * MIB);
+	ck_assert_uint_eq(vm_footprint_owed(&allowance, 8 * MIB, 1), 3 * MIB);
+	ck_assert_uint_eq(vm_footprint_owed(&allowance, 2 * MIB, 1), 2 * MIB);
 }
 END_TEST
 
@@ -127,6 +157,8 @@ int main(void)
 		what_was_only_kept_below_the_peak_does_not_raise_it,
 		the_peak_is_that_of_both_together,
 		that_one_has_grown_is_told_now_and_then,
+		growth_is_told_once_and_by_its_part,
+		no_more_is_owed_than_both_hold_above_what_was_ever_in_use,
 		where_one_heap_grows_the_other_gives_back,
 		NULL,
 	};

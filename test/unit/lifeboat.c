@@ -118,6 +118,11 @@ START_TEST(what_no_record_took_of_the_reserve_is_unmapped_when_the_ballast_is_he
 		vm_lifeboat_tick(fake_os_advance(1000000));
 		fake_os.fail_to = 0;
 		ck_assert(!vm_lifeboat_held());
+		/* The ballast is granted, but the unmap refused. */
+		fake_os.fail_from = fake_os.calls + 2;
+		fake_os.fail_to = fake_os.fail_from + 1;
+		vm_lifeboat_tick(fake_os_advance(1000000));
+		ck_assert(!vm_lifeboat_held());
 
 		vm_lifeboat_tick(fake_os_advance(1000000));
 		ck_assert(vm_lifeboat_held());
@@ -180,6 +185,17 @@ START_TEST(a_refused_reserve_is_tried_smaller)
 }
 END_TEST
 
+START_TEST(the_least_reserve_is_1_mib)
+{
+	setup();
+	fill_up();
+	fake_os.address_limit = fake_maps.bytes + MIB; /* and the part of the ballast */
+	ck_assert(vm_lifeboat_launch());
+	ck_assert_ptr_nonnull(vm_lifeboat_records(MIB));
+	ck_assert_ptr_null(vm_lifeboat_records(1));
+}
+END_TEST
+
 START_TEST(records_leave_nearly_all_of_a_limited_address_space_to_the_heap)
 {
 	setup();
@@ -210,11 +226,11 @@ START_TEST(the_ballast_is_taken_again_when_the_count_has_fallen)
 	/* Not while the count is near the limit, however late. */
 	vm_lifeboat_tick(fake_os_advance(1000000));
 	ck_assert(!vm_lifeboat_held());
-	fake_os_foreign_maps_remove(500);
+	fake_os_foreign_maps_remove(fake_maps.count - (LIMIT - 1000));
 	vm_lifeboat_tick(fake_os_advance(1000000));
 	ck_assert(!vm_lifeboat_held());
 
-	fake_os_foreign_maps_remove(1000);
+	fake_os_foreign_maps_remove(1);
 	size_t maps = fake_maps.count;
 	vm_lifeboat_tick(fake_os_advance(1000000));
 	ck_assert(vm_lifeboat_held());
@@ -354,6 +370,7 @@ int main(void)
 		records_of_any_size_lie_apart,
 		a_refused_commit_gives_no_records_and_passes,
 		a_refused_reserve_is_tried_smaller,
+		the_least_reserve_is_1_mib,
 		records_leave_nearly_all_of_a_limited_address_space_to_the_heap,
 		no_room_for_any_reserve_gives_no_records,
 		the_ballast_is_taken_again_when_the_count_has_fallen,

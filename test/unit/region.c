@@ -414,6 +414,27 @@ START_TEST(a_limited_address_space_gets_a_smaller_reserve)
 }
 END_TEST
 
+START_TEST(regions_that_are_all_taken_grow_no_further)
+{
+	size_t at;
+	struct region *region;
+	vm_os_init();
+	for (unsigned i = 0; i < REGIONS_MOST; i++) {
+		fake_os.address_limit = fake_maps.bytes + 12 * MIB; /* room for one that is small */
+		must(i || vm_region_init(false));
+		ck_assert(grow(6 * MIB, &region, &at));
+		ck_assert_ptr_eq(region, &vm_regions[i]);
+		ck_assert_ptr_eq(region_of((void *)region->base), region);
+	}
+	fake_os.address_limit = SIZE_MAX;
+	size_t bytes = fake_maps.bytes;
+	ck_assert(!grow(6 * MIB, &region, &at));
+	ck_assert_uint_eq(fake_maps.bytes, bytes);
+	ck_assert_uint_eq(vm_region_count, REGIONS_MOST);
+	ck_assert_ptr_null(region_of(&at));
+}
+END_TEST
+
 START_TEST(more_than_all_memory_is_refused_without_a_reserve)
 {
 	setup(false);
@@ -531,6 +552,7 @@ int main(void)
 		refused_tables_leave_the_old_ones,
 		refused_tables_that_stay_mapped_serve_the_next_try,
 		a_limited_address_space_gets_a_smaller_reserve,
+		regions_that_are_all_taken_grow_no_further,
 		more_than_all_memory_is_refused_without_a_reserve,
 		no_room_for_the_least_heap_is_an_answer,
 		at_the_limit_on_maps_the_lifeboat_gives_a_last_reserve,

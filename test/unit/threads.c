@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The whole core on the fake kernel, by its public functions: threads that come and go, and free each
  * other's blocks, while others look at the figures and give memory back. */
+#include "child.h"
 #include "fake_os.h"
 #include "must.h"
 #include "opaque.h"
@@ -17,6 +18,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -190,6 +192,73 @@ START_TEST(threads_keep_their_blocks_and_nothing_is_left)
 }
 END_TEST
 
+/* By the linker's --wrap. */
+static _Atomic bool keys_refused;
+int __real_pthread_setspecific(pthread_key_t key, const void *value);
+int __wrap_pthread_setspecific(pthread_key_t key, const void *value);
+
+int __wrap_pthread_setspecific(pthread_key_t key, const void *value)
+{
+	return keys_refused ? ENOMEM : __real_pthread_setspecific(key, value);
+}
+
+static void *allocate_and_free(void *unused)
+{
+	struct vm_stats stats;
+	for (int i = 0; i < 100; i++) {
+		void *block = vm_malloc(100);
+		must(block);
+		vm_free(block);
+	}
+	vm_stats(&stats, sizeof stats);
+	must(stats.threads == (keys_refused ? 1 : 2));
+	must(!keys_refused || !stats.small_live);
+	return unused;
+}
+
+START_TEST(a_thread_whose_cache_would_stay_behind_goes_without)
+{
+	pthread_t thread;
+	vm_free(vm_malloc(100));
+	vm_malloc_trim(0);
+	for (int i = 0; i < 2; i++) {
+		keys_refused = i == 0;
+		must(!pthread_create(&thread, NULL, allocate_and_free, NULL));
+		must(!pthread_join(thread, NULL));
+	}
+}
+END_TEST
+
+static void *free_some(void *blocks)
+{
+	struct vm_stats stats;
+	for (size_t i = 0; ((void **)blocks)[i]; i++)
+		vm_free(((void **)blocks)[i]);
+	vm_stats(&stats, sizeof stats);
+	return (void *)(uintptr_t)stats.threads;
+}
+
+/* The threads that have a cache while one of them frees so many blocks of this one. */
+static size_t caches_while_freeing(size_t count)
+{
+	void *blocks[100] = {NULL};
+	void *caches;
+	pthread_t thread;
+	for (size_t i = 0; i < count; i++)
+		must((blocks[i] = vm_malloc(100)));
+	must(!pthread_create(&thread, NULL, free_some, blocks));
+	must(!pthread_join(thread, &caches));
+	return (size_t)caches;
+}
+
+START_TEST(a_thread_that_frees_a_few_blocks_has_no_cache_for_them)
+{
+	ck_assert_uint_eq(caches_while_freeing(16), 1);
+	ck_assert_uint_eq(caches_while_freeing(17), 2);
+	ck_assert_uint_eq(caches_while_freeing(0), 1); /* it went with its thread */
+}
+END_TEST
+
 /* More than the thread's cache takes: some lie in the transfer cache, some in their slabs. */
 START_TEST(what_lies_in_caches_is_not_live)
 {
@@ -283,6 +352,59 @@ START_TEST(a_cache_gives_back_with_time_what_it_does_not_use)
 }
 END_TEST
 
+static _Atomic bool filled, may_end;
+
+/* As many of them as come to lie in the cache. */
+static size_t fill_cache(void)
+{
+	enum { BLOCKS = 2000 };
+	void *blocks[BLOCKS];
+	for (int round = 0; round < 8; round++) {
+		for (int i = 0; i < BLOCKS; i++)
+			must((blocks[i] = vm_malloc(64)));
+		for (int i = 0; i < BLOCKS; i++)
+			vm_free(blocks[i]);
+	}
+	return blocks_in_cache(class_of_size(64));
+}
+
+static void *fill_cache_and_wait(void *unused)
+{
+	fill_cache();
+	filled = true;
+	while (!may_end)
+		sched_yield();
+	return unused;
+}
+
+static void live_alone(void *unused)
+{
+	struct vm_stats stats;
+	(void)unused;
+	vm_stats(&stats, sizeof stats);
+	must(stats.threads == 1);
+	must(fill_cache() > 200);
+}
+
+START_TEST(a_child_of_a_fork_has_one_cache_and_all_room_for_it)
+{
+	struct vm_stats stats;
+	pthread_t thread;
+	vm_stats(&stats, sizeof stats); /* starts the allocator */
+	vm_options.cache_bytes = 20 * KIB;
+	must(!pthread_create(&thread, NULL, fill_cache_and_wait, NULL));
+	while (!filled)
+		sched_yield();
+	ck_assert_uint_lt(fill_cache(), 100);
+	ck_assert_int_eq(child_status(live_alone, NULL), 0);
+	vm_stats(&stats, sizeof stats);
+	ck_assert_uint_eq(stats.threads, 2);
+	ck_assert_uint_lt(fill_cache(), 100);
+	may_end = true;
+	must(!pthread_join(thread, NULL));
+}
+END_TEST
+
 START_TEST(beside_another_malloc_the_break_is_left_alone)
 {
 	struct vm_stats stats;
@@ -332,10 +454,13 @@ END_TEST
 int main(void)
 {
 	const TTest *const tests[] = {
+		a_thread_that_frees_a_few_blocks_has_no_cache_for_them,
+		a_thread_whose_cache_would_stay_behind_goes_without,
 		what_lies_in_caches_is_not_live,
 		frees_alone_give_old_memory_back,
 		allocations_alone_give_old_memory_back,
 		a_cache_gives_back_with_time_what_it_does_not_use,
+		a_child_of_a_fork_has_one_cache_and_all_room_for_it,
 		beside_another_malloc_the_break_is_left_alone,
 		figures_fill_no_more_than_they_are_given,
 		from_the_threshold_on_blocks_are_mapped,

@@ -102,9 +102,54 @@ START_TEST(room_grows_only_where_it_is_missed_both_ways_and_to_1_mib)
 		vm_bin_flush(class, blocks, got);
 		size_t moved = put_new(class, 2000);
 		ck_assert_uint_eq(moved, min_size(2 * room, MIB / 1024));
+		ck_assert_uint_eq(put_new(class, 2000), 0); /* not missed since */
 		room = moved;
 	}
 	ck_assert_uint_eq(room * class_bytes(class), MIB);
+}
+END_TEST
+
+START_TEST(room_does_not_grow_where_all_blocks_fit)
+{
+	setup();
+	unsigned class = class_of_size(1024);
+	void *blocks[MANY];
+	size_t room = put_new(class, 1000);
+	for (int i = 0; i < 3; i++) {
+		ck_assert_uint_eq(vm_transfer_get(class, blocks, MANY), room); /* misses */
+		vm_bin_flush(class, blocks, room);
+		ck_assert_uint_eq(put_new(class, room), room);
+	}
+	ck_assert_uint_eq(put_new(class, 1000), room); /* twice the room now */
+	/* To find just what is wanted is no miss. */
+	room *= 2;
+	ck_assert_uint_eq(vm_transfer_get(class, blocks, room), room);
+	vm_bin_flush(class, blocks, room);
+	ck_assert_uint_eq(put_new(class, 1000), room);
+	/* One block that does not fit is enough. */
+	ck_assert_uint_eq(vm_transfer_get(class, blocks, MANY), room);
+	vm_bin_flush(class, blocks, room);
+	ck_assert_uint_eq(put_new(class, room / 2), room / 2);
+	ck_assert_uint_eq(put_new(class, room / 2 + 1), room / 2 + 1);
+	ck_assert_uint_eq(put_new(class, 1000), room - 1);
+}
+END_TEST
+
+START_TEST(room_that_is_replaced_is_given_back)
+{
+	setup();
+	unsigned class = class_of_size(1024);
+	void *blocks[MANY];
+	size_t room = put_new(class, 1000);
+	vm_bin_flush(class, blocks, vm_transfer_get(class, blocks, MANY));
+	void *spare = vm_meta_alloc(2 * room * sizeof blocks[0]);
+	fake_os.fail_from = 1;
+	fake_os.fail_to = UINT64_MAX;
+	while (vm_meta_alloc(room * sizeof blocks[0]))
+		;
+	vm_meta_free(spare, 2 * room * sizeof blocks[0]);
+	ck_assert_uint_eq(put_new(class, 2 * room), 2 * room);
+	ck_assert_ptr_nonnull(vm_meta_alloc(room * sizeof blocks[0]));
 }
 END_TEST
 
@@ -187,6 +232,17 @@ START_TEST(without_memory_for_records_nothing_moves_and_nothing_is_lost)
 }
 END_TEST
 
+START_TEST(without_memory_there_is_no_start)
+{
+	vm_os_init();
+	fake_os.fail_from = 1;
+	fake_os.fail_to = UINT64_MAX;
+	ck_assert(!vm_transfer_init());
+	fake_os.fail_to = 0;
+	ck_assert(vm_transfer_init());
+}
+END_TEST
+
 /* Threads that move the same blocks: each is with one of them or in the cache. */
 static unsigned shared_class;
 static _Atomic unsigned char owner[4096];
@@ -231,10 +287,13 @@ int main(void)
 	const TTest *const tests[] = {
 		any_sequence_is_a_stack_for_each_class,
 		room_grows_only_where_it_is_missed_both_ways_and_to_1_mib,
+		room_does_not_grow_where_all_blocks_fit,
+		room_that_is_replaced_is_given_back,
 		room_is_never_more_than_1_mib_and_8192_blocks_but_one_block_at_least,
 		what_lay_unused_between_two_ticks_goes_back_to_the_slabs,
 		trim_returns_everything,
 		without_memory_for_records_nothing_moves_and_nothing_is_lost,
+		without_memory_there_is_no_start,
 		threads_do_not_get_the_same_block,
 		NULL,
 	};
