@@ -104,6 +104,15 @@ static bool set_room(struct tcache *cache, unsigned class, size_t room)
 	return true;
 }
 
+/* So many more bytes for a cache. It leaves the others as much as it has: a few that take what they can
+ * get would leave nothing for the next. */
+static bool may_have(const struct tcache *cache, size_t bytes)
+{
+	size_t own = cache->room_bytes + bytes;
+	size_t all = atomic_load_explicit(&all_room_bytes, memory_order_relaxed) + bytes;
+	return own <= vm_options.thread_cache_bytes && all + own <= vm_options.cache_bytes;
+}
+
 /* Doubles the room of a stack where its misses and the options allow it. */
 static bool grow(struct tcache *cache, unsigned class)
 {
@@ -113,12 +122,8 @@ static bool grow(struct tcache *cache, unsigned class)
 		return set_room(cache, class, first_room(class));
 	size_t most = most_room(cache, class);
 	size_t more = room ? min_size(2 * room, most) - min_size(room, most) : first_room(class);
-	size_t bytes = more * vm_classes[class].bytes;
-	if (!more || cache->room_bytes + bytes > vm_options.thread_cache_bytes ||
-	    atomic_load_explicit(&all_room_bytes, memory_order_relaxed) + bytes >
-		    vm_options.cache_bytes)
-		return false;
-	return set_room(cache, class, room + more);
+	return more && may_have(cache, more * vm_classes[class].bytes) &&
+	       set_room(cache, class, room + more);
 }
 
 /* Returns the `count` oldest blocks: to the transfer cache, as far as it takes them, if `shared`. */

@@ -432,6 +432,27 @@ START_TEST(all_caches_together_do_not_exceed_cache_bytes)
 }
 END_TEST
 
+START_TEST(a_cache_takes_no_more_than_it_leaves_to_the_others)
+{
+	setup();
+	vm_options.cache_bytes = MIB;
+	struct tcache *caches[4];
+	size_t left = MIB;
+	for (size_t i = 0; i < 4; i++) {
+		caches[i] = new_cache();
+		for (unsigned class = class_of_size(1024); class <= class_of_size(2048); class++)
+			swing(caches[i], class, 1000, 5);
+		/* First stacks are always granted: of 9 classes, two blocks each. */
+		ck_assert_uint_le(caches[i]->room_bytes, left / 2 + 9 * 4 * KIB);
+		ck_assert_uint_ge(caches[i]->room_bytes, left / 4);
+		left -= caches[i]->room_bytes;
+	}
+	for (size_t i = 0; i < 4; i++)
+		vm_tcache_delete(caches[i]);
+	expect_all_back();
+}
+END_TEST
+
 START_TEST(with_no_bytes_for_caches_all_works_without_large_stacks)
 {
 	setup();
@@ -568,6 +589,7 @@ int main(void)
 		of_one_way_stacks_of_many_classes_few_have_more_than_32_KiB,
 		no_cache_exceeds_thread_cache_bytes_but_by_its_first_stacks,
 		all_caches_together_do_not_exceed_cache_bytes,
+		a_cache_takes_no_more_than_it_leaves_to_the_others,
 		with_no_bytes_for_caches_all_works_without_large_stacks,
 		misses_are_counted_up_to_the_greatest_number,
 		idle_stacks_are_halved_and_at_last_given_up,

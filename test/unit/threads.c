@@ -391,15 +391,15 @@ START_TEST(a_child_of_a_fork_has_one_cache_and_all_room_for_it)
 	struct vm_stats stats;
 	pthread_t thread;
 	vm_stats(&stats, sizeof stats); /* starts the allocator */
-	vm_options.cache_bytes = 20 * KIB;
+	vm_options.cache_bytes = 36 * KIB; /* 256 blocks for one, 128 for a second */
 	must(!pthread_create(&thread, NULL, fill_cache_and_wait, NULL));
 	while (!filled)
 		sched_yield();
-	ck_assert_uint_lt(fill_cache(), 100);
+	ck_assert_uint_le(fill_cache(), 128);
 	ck_assert_int_eq(child_status(live_alone, NULL), 0);
 	vm_stats(&stats, sizeof stats);
 	ck_assert_uint_eq(stats.threads, 2);
-	ck_assert_uint_lt(fill_cache(), 100);
+	ck_assert_uint_le(fill_cache(), 128);
 	may_end = true;
 	must(!pthread_join(thread, NULL));
 }
