@@ -320,6 +320,7 @@ static void *alloc_single(size_t size, size_t alignment, bool *zeroed)
 	if (block && !((uintptr_t)block & (alignment - 1)) && tcache_pop(cache, class, &block)) {
 		*zeroed = false;
 	} else {
+		vm_tcache_note_refill(cache, class);
 		block = vm_bin_new_single(class, cache->shard, alignment, zeroed);
 		tick(cache);
 	}

@@ -35,6 +35,11 @@ enum { SWING_ROW = 4, SWINGS = 4, LONG_ROW = 16 };
 enum { ONE_WAY = 128 };
 #define ONE_WAY_BYTES (384 * KIB)
 
+/* Blocks with a slab each, 36 KiB to 1 MiB, stay in a cache once they were taken and freed so often of
+ * late: those of a table that grows have no use for one. (emacs, 200,000 hashed strings: 66 MB instead
+ * of 72.) */
+enum { REUSES = 2 };
+
 /* All caches' room_bytes (tcache.pml). */
 static _Atomic size_t all_room_bytes;
 
@@ -62,6 +67,8 @@ static size_t room_for(size_t bytes, unsigned class)
 static size_t most_room(const struct tcache *cache, unsigned class)
 {
 	const struct cache_stack *stack = &cache->stacks[class];
+	if (vm_classes[class].slots == 1 && min_size(stack->refills, stack->flushes) < REUSES)
+		return stack_room(stack);
 	bool both_ways = stack->refills && stack->flushes;
 	bool swings = (stack->swings == SWINGS || stack->row >= LONG_ROW) &&
 		      (both_ways || cache->room_bytes < ONE_WAY_BYTES);
@@ -121,7 +128,7 @@ static bool grow(struct tcache *cache, unsigned class)
 	if (!room && vm_classes[class].slots > 1)
 		return set_room(cache, class, first_room(class));
 	size_t most = most_room(cache, class);
-	size_t more = room ? min_size(2 * room, most) - min_size(room, most) : first_room(class);
+	size_t more = min_size(room ? 2 * room : 1, most) - min_size(room, most);
 	return more && may_have(cache, more * vm_classes[class].bytes) &&
 	       set_room(cache, class, room + more);
 }
@@ -189,6 +196,11 @@ void *vm_tcache_refill_pop(struct tcache *cache, unsigned class)
 	if (blocks == stack->floor)
 		stack->top = blocks + count - 1;
 	return blocks[count - 1];
+}
+
+void vm_tcache_note_refill(struct tcache *cache, unsigned class)
+{
+	count_miss(&cache->stacks[class], false);
 }
 
 /* Takes back the room that a stack had for swings. */

@@ -101,6 +101,9 @@ void vm_tcache_flush_push(struct tcache *cache, unsigned class, void *block);
 /* Refills the empty stack and takes a block from it; NULL where the kernel refuses. */
 void *vm_tcache_refill_pop(struct tcache *cache, unsigned class);
 
+/* Counts a block that was not refilled by the above, but had elsewhere. */
+void vm_tcache_note_refill(struct tcache *cache, unsigned class);
+
 /* Halves the stacks that nobody used, at most once in half the decay time. */
 void vm_tcache_collect(struct tcache *cache, uint64_t now_ms);
 
