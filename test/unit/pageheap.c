@@ -372,6 +372,60 @@ START_TEST(neighbours_that_follow_each_other_in_age_become_one_of_that_age)
 }
 END_TEST
 
+START_TEST(what_joins_a_smaller_older_run_is_as_young_as_before)
+{
+	setup();
+	struct run *old = new_run(1);
+	struct run *young = new_run(10);
+	struct run *apart = new_run(1);
+	struct run *middle = new_run(5);
+	struct run *above = new_run(1);
+	vm_run_free(old);
+	fake_os_advance(100);
+	vm_run_free(middle);
+	fake_os_advance(400);
+	vm_run_free(young);
+	ck_assert_uint_eq(stats().heap_free_dirty, 16 * PAGE_BYTES);
+	vm_pageheap_tick(fake_os_advance(600));
+	ck_assert_uint_eq(stats().heap_free_dirty, 11 * PAGE_BYTES);
+	vm_pageheap_tick(fake_os_advance(400));
+	ck_assert_uint_eq(stats().heap_free_dirty, 0);
+	vm_run_free(apart);
+	vm_run_free(above);
+	check();
+}
+END_TEST
+
+START_TEST(records_of_joined_runs_are_used_again)
+{
+	setup();
+	struct run *above[4];
+	for (size_t i = 0; i < 4; i++)
+		above[i] = new_run(1);
+	size_t mapped = vm_meta_mapped();
+	for (int i = 0; i < 10000; i++) {
+		for (size_t j = 0; j < 3; j++)
+			vm_run_free(above[j]);
+		for (size_t j = 0; j < 3; j++)
+			above[j] = new_run(1);
+	}
+	ck_assert_uint_eq(vm_meta_mapped(), mapped);
+	for (int i = 0; i < 10000; i++) { /* at the top, which is given back */
+		vm_run_free(above[3]);
+		vm_pageheap_trim(0);
+		above[3] = new_run(1);
+	}
+	ck_assert_uint_eq(vm_meta_mapped(), mapped);
+	for (int i = 0; i < 10000; i++) { /* taken as a whole by the run before */
+		vm_run_free(above[1]);
+		must(vm_run_resize(above[0], 2));
+		must(vm_run_resize(above[0], 1));
+		above[1] = new_run(1);
+	}
+	ck_assert_uint_eq(vm_meta_mapped(), mapped);
+}
+END_TEST
+
 START_TEST(a_tick_when_nothing_is_due_asks_the_kernel_nothing)
 {
 	setup();
@@ -734,6 +788,8 @@ int main(void)
 		any_sequence_in_a_reserve,
 		free_pages_keep_their_memory_for_the_decay_time,
 		neighbours_that_follow_each_other_in_age_become_one_of_that_age,
+		what_joins_a_smaller_older_run_is_as_young_as_before,
+		records_of_joined_runs_are_used_again,
 		a_tick_when_nothing_is_due_asks_the_kernel_nothing,
 		a_free_top_lowers_the_break_but_for_the_pad,
 		a_refused_purge_keeps_all_and_is_not_tried_again_at_once,
