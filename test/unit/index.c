@@ -87,7 +87,7 @@ END_TEST
 START_TEST(a_table_that_cannot_be_made_gives_its_records_back)
 {
 	enum { SMALL = 64, SEGMENT = 1024 };
-	struct index index = {0};
+	struct index index = {.count = 0};
 	vm_os_init();
 	void *records[] = {vm_meta_alloc(SMALL), vm_meta_alloc(SMALL)};
 	fake_os.fail_from = 1;
