@@ -396,6 +396,25 @@ START_TEST(what_joins_a_smaller_older_run_is_as_young_as_before)
 }
 END_TEST
 
+START_TEST(what_is_left_of_a_run_keeps_its_age)
+{
+	setup();
+	struct run *run = new_run(100);
+	new_run(1);
+	vm_run_free(run);
+	fake_os_advance(500);
+	run = new_run(10);
+	vm_pageheap_tick(fake_os.now_ms);
+	ck_assert_uint_eq(stats().heap_free_dirty, 90 * PAGE_BYTES);
+	must(vm_run_resize(run, 20));
+	vm_pageheap_tick(fake_os_advance(499));
+	ck_assert_uint_eq(stats().heap_free_dirty, 80 * PAGE_BYTES);
+	vm_pageheap_tick(fake_os_advance(127));
+	ck_assert_uint_eq(stats().heap_free_dirty, 0);
+	check();
+}
+END_TEST
+
 START_TEST(records_of_joined_runs_are_used_again)
 {
 	setup();
@@ -789,6 +808,7 @@ int main(void)
 		free_pages_keep_their_memory_for_the_decay_time,
 		neighbours_that_follow_each_other_in_age_become_one_of_that_age,
 		what_joins_a_smaller_older_run_is_as_young_as_before,
+		what_is_left_of_a_run_keeps_its_age,
 		records_of_joined_runs_are_used_again,
 		a_tick_when_nothing_is_due_asks_the_kernel_nothing,
 		a_free_top_lowers_the_break_but_for_the_pad,

@@ -551,6 +551,13 @@ START_TEST(misses_are_counted_up_to_the_greatest_number)
 }
 END_TEST
 
+static void *alloc_uncached(void)
+{
+	void *block;
+	must(vm_bin_fill(class_of_size(64), 0, &block, 1) == 1);
+	return block;
+}
+
 START_TEST(a_row_of_four_misses_is_a_swing)
 {
 	setup();
@@ -564,6 +571,12 @@ START_TEST(a_row_of_four_misses_is_a_swing)
 		ck_assert_uint_eq(stack->swings, row == 4);
 		ck_assert_uint_eq(stack->row, 1);
 	}
+	/* Four of them are as many as are counted. */
+	stack->swings = 4;
+	stack->row = 4;
+	while (!stack->flushed)
+		give(cache, class_of_size(64), alloc_uncached());
+	ck_assert_uint_eq(stack->swings, 4);
 }
 END_TEST
 
@@ -593,6 +606,55 @@ START_TEST(idle_stacks_are_halved_and_at_last_given_up)
 	ck_assert_uint_eq(cache->room_bytes, 0);
 	check(cache);
 	expect_all_back();
+}
+END_TEST
+
+/* Swings that are over; not idle. */
+static void calm_down(struct tcache *cache, unsigned class)
+{
+	struct cache_stack *stack = &cache->stacks[class];
+	stack->swings = 0;
+	stack->row = 1;
+	stack->refills = 1;
+	vm_tcache_collect(cache, fake_os_advance(1000));
+	check(cache);
+}
+
+START_TEST(the_room_of_swings_goes_with_all_but_half_of_the_usual_room)
+{
+	enum { USUAL = 32 * KIB / 64 };
+	setup();
+	struct tcache *cache = new_cache();
+	unsigned class = class_of_size(64);
+	swing(cache, class, MANY, 10);
+	ck_assert_uint_eq(room(cache, class), 4096);
+	alloc_some(cache, class, count(cache, class) - 100);
+	calm_down(cache, class);
+	ck_assert_uint_eq(room(cache, class), USUAL);
+	ck_assert_uint_eq(count(cache, class), 100);
+
+	swing(cache, class, MANY, 10);
+	while (count(cache, class) < room(cache, class))
+		give(cache, class, alloc_uncached());
+	ck_assert_uint_eq(room(cache, class), 4096);
+	vm_transfer_trim();
+	calm_down(cache, class);
+	ck_assert_uint_eq(room(cache, class), USUAL);
+	ck_assert_uint_eq(count(cache, class), USUAL / 2);
+	ck_assert_uint_ge(vm_transfer_cached(), 64 * KIB);
+
+	/* What is full in the usual room stays so. */
+	while (count(cache, class) < USUAL)
+		give(cache, class, alloc_uncached());
+	calm_down(cache, class);
+	ck_assert_uint_eq(count(cache, class), USUAL);
+	cache->stacks[class].flushes = 1;
+	vm_tcache_collect(cache, fake_os_advance(1000));
+	ck_assert_uint_eq(count(cache, class), USUAL);
+	vm_transfer_trim();
+	vm_tcache_collect(cache, fake_os_advance(1000)); /* idle */
+	ck_assert_uint_eq(count(cache, class), USUAL / 2);
+	ck_assert_uint_eq(vm_transfer_cached(), USUAL / 2 * 64);
 }
 END_TEST
 
@@ -685,6 +747,7 @@ int main(void)
 		misses_are_counted_up_to_the_greatest_number,
 		a_row_of_four_misses_is_a_swing,
 		idle_stacks_are_halved_and_at_last_given_up,
+		the_room_of_swings_goes_with_all_but_half_of_the_usual_room,
 		the_older_half_is_flushed_and_the_newer_kept,
 		where_the_kernel_refuses_null_comes_and_nothing_is_lost,
 		without_records_a_cache_frees_and_allocates_one_by_one,
