@@ -251,6 +251,9 @@ static size_t grown(size_t size, size_t new_size)
 	void *block = vm_realloc(vm_malloc(size), new_size);
 	must(block);
 	const size_t usable = vm_malloc_usable_size(block);
+	const struct vm_stats figures = stats();
+	/* The old one is free. */
+	ck_assert_uint_eq(figures.small_live + figures.medium_live, usable);
 	vm_free(block);
 	return usable;
 }

@@ -402,11 +402,23 @@ START_TEST(stacks_that_are_replaced_are_given_back)
 	size_t mapped = 0;
 	for (int i = 0; i < 300; i++) {
 		swing(cache, class_of_size(64), 1000, 2);
-		vm_tcache_trim(cache);
+		vm_tcache_delete(cache);
+		cache = new_cache();
 		mapped = i ? mapped : vm_meta_mapped();
 	}
 	ck_assert_uint_eq(vm_meta_mapped(), mapped);
-	vm_tcache_delete(cache);
+}
+END_TEST
+
+START_TEST(a_trim_leaves_nothing_to_other_caches)
+{
+	setup();
+	struct tcache *cache = new_cache();
+	swing(cache, class_of_size(64), 30, 2);
+	vm_transfer_trim();
+	vm_tcache_trim(cache);
+	ck_assert_uint_eq(vm_transfer_cached(), 0);
+	ck_assert_uint_eq(small_live(), 0);
 }
 END_TEST
 
@@ -609,12 +621,12 @@ START_TEST(idle_stacks_are_halved_and_at_last_given_up)
 }
 END_TEST
 
-/* Swings that are over; not idle. */
-static void calm_down(struct tcache *cache, unsigned class)
+/* No swings but a row; not idle. */
+static void collect_after_row(struct tcache *cache, unsigned class, uint8_t row)
 {
 	struct cache_stack *stack = &cache->stacks[class];
 	stack->swings = 0;
-	stack->row = 1;
+	stack->row = row;
 	stack->refills = 1;
 	vm_tcache_collect(cache, fake_os_advance(1000));
 	check(cache);
@@ -629,7 +641,9 @@ START_TEST(the_room_of_swings_goes_with_all_but_half_of_the_usual_room)
 	swing(cache, class, MANY, 10);
 	ck_assert_uint_eq(room(cache, class), 4096);
 	alloc_some(cache, class, count(cache, class) - 100);
-	calm_down(cache, class);
+	collect_after_row(cache, class, 16); /* a long one */
+	ck_assert_uint_eq(room(cache, class), 4096);
+	collect_after_row(cache, class, 15);
 	ck_assert_uint_eq(room(cache, class), USUAL);
 	ck_assert_uint_eq(count(cache, class), 100);
 
@@ -637,8 +651,9 @@ START_TEST(the_room_of_swings_goes_with_all_but_half_of_the_usual_room)
 	while (count(cache, class) < room(cache, class))
 		give(cache, class, alloc_uncached());
 	ck_assert_uint_eq(room(cache, class), 4096);
+	check(cache);
 	vm_transfer_trim();
-	calm_down(cache, class);
+	collect_after_row(cache, class, 15);
 	ck_assert_uint_eq(room(cache, class), USUAL);
 	ck_assert_uint_eq(count(cache, class), USUAL / 2);
 	ck_assert_uint_ge(vm_transfer_cached(), 64 * KIB);
@@ -646,7 +661,7 @@ START_TEST(the_room_of_swings_goes_with_all_but_half_of_the_usual_room)
 	/* What is full in the usual room stays so. */
 	while (count(cache, class) < USUAL)
 		give(cache, class, alloc_uncached());
-	calm_down(cache, class);
+	collect_after_row(cache, class, 15);
 	ck_assert_uint_eq(count(cache, class), USUAL);
 	cache->stacks[class].flushes = 1;
 	vm_tcache_collect(cache, fake_os_advance(1000));
@@ -738,6 +753,7 @@ int main(void)
 		a_long_row_of_one_kind_gets_128_and_a_few_short_ones_of_both_more,
 		the_first_room_is_2_kib_and_two_blocks_that_share_a_slab_or_one,
 		stacks_that_are_replaced_are_given_back,
+		a_trim_leaves_nothing_to_other_caches,
 		of_one_way_stacks_of_many_classes_few_have_more_than_32_KiB,
 		no_cache_exceeds_thread_cache_bytes_but_by_its_first_stacks,
 		all_caches_together_do_not_exceed_cache_bytes,
