@@ -478,6 +478,20 @@ START_TEST(a_free_top_lowers_the_break_but_for_the_pad)
 }
 END_TEST
 
+START_TEST(with_larger_pages_of_the_kernel_the_pad_is_kept_and_less_than_a_page_more)
+{
+	fake_os.page_bytes = 16 * KIB;
+	setup();
+	struct run *low = new_run(8);
+	vm_run_free(new_run(2000));
+	ck_assert(vm_pageheap_trim(101 * PAGE_BYTES));
+	size_t kept = vm_pageheap_bytes() - bytes_of(low);
+	ck_assert_uint_ge(kept, 101 * PAGE_BYTES);
+	ck_assert_uint_lt(kept, 101 * PAGE_BYTES + 2 * 16 * KIB);
+	check();
+}
+END_TEST
+
 START_TEST(a_refused_purge_keeps_all_and_is_not_tried_again_at_once)
 {
 	setup();
@@ -812,6 +826,7 @@ int main(void)
 		records_of_joined_runs_are_used_again,
 		a_tick_when_nothing_is_due_asks_the_kernel_nothing,
 		a_free_top_lowers_the_break_but_for_the_pad,
+		with_larger_pages_of_the_kernel_the_pad_is_kept_and_less_than_a_page_more,
 		a_refused_purge_keeps_all_and_is_not_tried_again_at_once,
 		no_more_stays_dirty_than_may,
 		what_is_new_is_paid_for_with_what_is_free,
