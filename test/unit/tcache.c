@@ -379,12 +379,12 @@ START_TEST(a_long_row_of_one_kind_gets_128_and_a_few_short_ones_of_both_more)
 }
 END_TEST
 
-START_TEST(the_first_room_is_2_kib_and_two_blocks_that_share_a_slab_or_one)
+START_TEST(the_first_room_is_2_kib_and_two_to_eight_blocks)
 {
 	setup();
 	struct tcache *cache = new_cache();
-	const size_t sizes[] = {256, KIB, 4 * KIB, 16 * KIB, 256 * KIB};
-	const size_t rooms[] = {8, 2, 2, 2, 1};
+	const size_t sizes[] = {64, 256, 512, KIB, 4 * KIB, 16 * KIB};
+	const size_t rooms[] = {8, 8, 4, 2, 2, 2};
 	for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
 		unsigned class = class_of_size(sizes[i]);
 		give(cache, class, alloc(cache, class));
@@ -751,7 +751,7 @@ int main(void)
 		use_about_a_level_gets_no_room_for_swings,
 		a_thread_that_only_allocates_or_only_frees_gets_128,
 		a_long_row_of_one_kind_gets_128_and_a_few_short_ones_of_both_more,
-		the_first_room_is_2_kib_and_two_blocks_that_share_a_slab_or_one,
+		the_first_room_is_2_kib_and_two_to_eight_blocks,
 		stacks_that_are_replaced_are_given_back,
 		a_trim_leaves_nothing_to_other_caches,
 		of_one_way_stacks_of_many_classes_few_have_more_than_32_KiB,
