@@ -415,6 +415,22 @@ START_TEST(what_is_left_of_a_run_keeps_its_age)
 }
 END_TEST
 
+START_TEST(what_is_cut_off_a_run_is_freed_at_that_time)
+{
+	setup();
+	struct run *run = new_run(100);
+	new_run(1);
+	uint64_t cut_ms = fake_os_advance(5000);
+	must(vm_run_resize(run, 40));
+	vm_pageheap_tick(cut_ms);
+	vm_pageheap_tick(cut_ms + 999);
+	ck_assert_uint_eq(stats().heap_free_dirty, 60 * PAGE_BYTES);
+	vm_pageheap_tick(cut_ms + 999 + 126);
+	ck_assert_uint_eq(stats().heap_free_dirty, 0);
+	check();
+}
+END_TEST
+
 START_TEST(records_of_joined_runs_are_used_again)
 {
 	setup();
@@ -823,6 +839,7 @@ int main(void)
 		neighbours_that_follow_each_other_in_age_become_one_of_that_age,
 		what_joins_a_smaller_older_run_is_as_young_as_before,
 		what_is_left_of_a_run_keeps_its_age,
+		what_is_cut_off_a_run_is_freed_at_that_time,
 		records_of_joined_runs_are_used_again,
 		a_tick_when_nothing_is_due_asks_the_kernel_nothing,
 		a_free_top_lowers_the_break_but_for_the_pad,
