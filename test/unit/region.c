@@ -400,8 +400,10 @@ START_TEST(refused_tables_that_stay_mapped_serve_the_next_try)
 		mapped = fake_maps.bytes;
 	}
 	size_t old_bytes = region->bytes;
+	uint64_t unmaps = fake_os.unmaps;
 	grow_region(0, 2 * MIB);
 	ck_assert_uint_eq(fake_maps.bytes, mapped + region->bytes - old_bytes);
+	ck_assert_uint_eq(fake_os.unmaps, unmaps);
 	expect_tables(region, pages);
 }
 END_TEST
