@@ -19,7 +19,7 @@ __thread struct tcache *vm_tcache = (struct tcache *)&vm_tcache_none;
 #define FIRST_BYTES (2 * KIB)
 #define MOST_BYTES (32 * KIB)
 #define SWING_BYTES (256 * KIB)
-enum { FIRST_MOST = 8, MOST_LEAST = 4, MOST_BLOCKS = 4096 };
+enum { FIRST_LEAST = 2, FIRST_MOST = 8, MOST_LEAST = 4, MOST_BLOCKS = 4096 };
 
 /*
  * A stack swings where its misses come in rows of the same kind: many blocks are taken, then many
@@ -55,8 +55,7 @@ static size_t stack_count(const struct cache_stack *stack)
 
 static size_t first_room(unsigned class)
 {
-	size_t least = vm_classes[class].slots > 1 ? 2 : 1;
-	return clamp_size(FIRST_BYTES / vm_classes[class].bytes, least, FIRST_MOST);
+	return clamp_size(FIRST_BYTES / vm_classes[class].bytes, FIRST_LEAST, FIRST_MOST);
 }
 
 static size_t room_for(size_t bytes, unsigned class)

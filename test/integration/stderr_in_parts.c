@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -17,6 +18,7 @@ enum { ARGUMENTS = 6, PART = 7 };
 
 static unsigned writes;
 static long refused_from = -1; /* of them, counted from 0; -1: none */
+static bool takes_nothing;     /* any more, and tells of no error */
 
 /* By the linker's --wrap. */
 long __real_syscall(long number, ...);
@@ -33,6 +35,8 @@ long __wrap_syscall(long number, ...)
 	va_end(list);
 	if (number == SYS_write && argument[0] == STDERR_FILENO) {
 		const unsigned count = writes++;
+		if (takes_nothing)
+			return 0;
 		if (count % 2 == 0) {
 			errno = EINTR;
 			return -1;
@@ -87,11 +91,23 @@ START_TEST(what_is_refused_is_not_tried_for_ever)
 }
 END_TEST
 
+START_TEST(where_nothing_is_taken_it_is_not_tried_for_ever)
+{
+	char arrived[2 * sizeof line];
+
+	takes_nothing = true;
+	errno = EINTR; /* of an earlier call */
+	ck_assert_uint_eq(tell(arrived, sizeof arrived), 0);
+	ck_assert_uint_eq(writes, 1);
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = {
 		parts_and_interruptions_leave_nothing_out,
 		what_is_refused_is_not_tried_for_ever,
+		where_nothing_is_taken_it_is_not_tried_for_ever,
 		NULL,
 	};
 	return suite_run("stderr_in_parts", tests, 60);

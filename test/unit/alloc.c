@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* alloc.h by the public functions over the fake kernel: what stands in for what is refused, what time and
  * growth give back, what debug builds mark. */
-#include "core.h"
+#include "child.h"
 #include "fake_os.h"
 #include "must.h"
 #include "opaque.h"
@@ -12,6 +12,7 @@
 #include "small/region.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 
 #include <vmalloc.h>
@@ -250,6 +251,9 @@ static size_t grown(size_t size, size_t new_size)
 	void *block = vm_realloc(vm_malloc(size), new_size);
 	must(block);
 	const size_t usable = vm_malloc_usable_size(block);
+	const struct vm_stats figures = stats();
+	/* The old one is free. */
+	ck_assert_uint_eq(figures.small_live + figures.medium_live, usable);
 	vm_free(block);
 	return usable;
 }
@@ -362,6 +366,29 @@ START_TEST(debug_builds_mark_what_is_not_written_yet_and_what_is_freed)
 }
 END_TEST
 
+static void free_twice(void *block)
+{
+	vm_free(block);
+}
+
+/* Its slot is free by then; others notice when it leaves their cache. */
+START_TEST(debug_builds_notice_at_once_what_is_freed_twice)
+{
+	static struct child child;
+	if (!VM_DEBUG)
+		return;
+	setup();
+	char *block = vm_malloc(100);
+	must(vm_malloc(100));
+	child_run(&child, free_twice, block + 16);
+	ck_assert(child_signalled(&child, SIGABRT) && strstr(child.err, "points into a block"));
+	vm_free(block);
+	vm_malloc_trim(0);
+	child_run(&child, free_twice, block);
+	ck_assert(child_signalled(&child, SIGABRT) && strstr(child.err, "already free"));
+}
+END_TEST
+
 /* Nor is it by the marks of debug builds. */
 START_TEST(a_block_above_32_KiB_is_not_touched_before_the_program_does)
 {
@@ -396,6 +423,7 @@ int main(void)
 		a_failure_tells_of_the_alignment_if_that_is_more,
 		a_block_freed_with_its_size_is_free,
 		debug_builds_mark_what_is_not_written_yet_and_what_is_freed,
+		debug_builds_notice_at_once_what_is_freed_twice,
 		a_block_above_32_KiB_is_not_touched_before_the_program_does,
 		NULL,
 	};

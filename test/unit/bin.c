@@ -265,6 +265,93 @@ START_TEST(slabs_that_stay_as_they_are_while_the_heap_grows_are_quiet)
 }
 END_TEST
 
+enum { PARTIAL = 6000 };
+
+/* Slabs with one slot free each; nothing of them is touched. */
+static unsigned make_partial_slabs(void)
+{
+	unsigned class = class_of_size(16 * KIB);
+	size_t slots = vm_classes[class].slots;
+	static void *blocks[PARTIAL * 8];
+	must(slots > 1 && slots <= 8);
+	must(vm_bin_fill(class, 0, blocks, PARTIAL * slots) == PARTIAL * slots);
+	for (size_t i = 0; i < PARTIAL; i++)
+		vm_bin_flush(class, &blocks[i * slots], 1);
+	return class;
+}
+
+/* The slabs of the class that have been looked at since their slots changed. */
+static size_t looked_at(unsigned class)
+{
+	size_t count = 0;
+	for (size_t page = 0; page < region_page(vm_regions, region_end(vm_regions)); page++) {
+		const struct run *slab = vm_regions[0].run_of[page];
+		bool begins = slab && slab->start == vm_regions[0].base + page * PAGE_BYTES;
+		count += begins && slab->state == RUN_SLAB && slab->class == class && slab->quiet;
+	}
+	return count;
+}
+
+static void expect_looks(unsigned class, size_t *before, size_t least)
+{
+	size_t now = looked_at(class);
+	ck_assert_uint_ge(now - *before, least);
+	ck_assert_uint_lt(now - *before, least + 16); /* as many as one lock is taken for */
+	*before = now;
+}
+
+START_TEST(a_tick_looks_at_the_more_slabs_the_longer_the_last_one_is_ago)
+{
+	setup();
+	unsigned class = make_partial_slabs();
+	uint64_t now_ms = 1000000;
+	vm_bins_tick(now_ms);
+	size_t looks = looked_at(class);
+	ck_assert_uint_le(looks, 4096 + 16);
+	ck_assert_uint_gt(looks, 4096 - SHARDS * CLASS_COUNT);
+	vm_bins_tick(now_ms); /* not so soon */
+	expect_looks(class, &looks, 0);
+	vm_bins_tick(now_ms += 1);
+	expect_looks(class, &looks, 256);
+	vm_bins_tick(now_ms += 50);
+	expect_looks(class, &looks, 800);
+
+	/* When all have been looked at, it begins again after the decay time. */
+	vm_bins_tick(now_ms += 1000);
+	ck_assert_uint_ge(looked_at(class), PARTIAL - 1);
+	ck_assert_uint_eq(stats().purges, 0);
+	vm_bins_tick(now_ms + vm_options.decay_ms);
+	ck_assert_uint_eq(stats().purges, 0);
+	/* A slab has four pages to give back, which are work, too. */
+	vm_bins_tick(now_ms + vm_options.decay_ms + 1);
+	ck_assert_uint_le(stats().purges, 4096 / 5 + 16);
+	ck_assert_uint_gt(stats().purges, (4096 - SHARDS * CLASS_COUNT) / 5);
+	vm_bins_check();
+}
+END_TEST
+
+START_TEST(growth_looks_at_four_slabs_a_page_and_no_sooner_again_than_after_8_ms)
+{
+	setup();
+	unsigned class = make_partial_slabs();
+	uint64_t now_ms = 1000000;
+	vm_bins_give_back_for(2 * MIB, now_ms); /* to the first slab of the class */
+	size_t looks = looked_at(class);
+	ck_assert_uint_gt(looks, 0);
+	vm_bins_give_back_for(100 * PAGE_BYTES, now_ms);
+	expect_looks(class, &looks, 400);
+	vm_bins_give_back_for(GIB, now_ms);
+	expect_looks(class, &looks, PARTIAL - 1 - looks < 4096 ? PARTIAL - 1 - looks : 4096);
+	while (looked_at(class) < PARTIAL - 1)
+		vm_bins_give_back_for(GIB, now_ms);
+	ck_assert_uint_eq(stats().purges, 0);
+	vm_bins_give_back_for(GIB, now_ms + 7);
+	ck_assert_uint_eq(stats().purges, 0);
+	vm_bins_give_back_for(GIB, now_ms + 8);
+	ck_assert_uint_gt(stats().purges, 0);
+}
+END_TEST
+
 START_TEST(a_slab_in_use_keeps_its_pages)
 {
 	setup();
@@ -421,6 +508,8 @@ int main(void)
 		a_slab_that_is_one_slot_can_leave_its_bin,
 		free_pages_of_quiet_slabs_are_given_back_and_live_blocks_stay,
 		slabs_that_stay_as_they_are_while_the_heap_grows_are_quiet,
+		a_tick_looks_at_the_more_slabs_the_longer_the_last_one_is_ago,
+		growth_looks_at_four_slabs_a_page_and_no_sooner_again_than_after_8_ms,
 		a_slab_in_use_keeps_its_pages,
 		a_single_block_is_aligned_and_known_to_be_zero_where_it_is,
 		what_is_no_block_ends_the_process,

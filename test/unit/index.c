@@ -84,6 +84,28 @@ START_TEST(an_empty_index_finds_nothing)
 }
 END_TEST
 
+START_TEST(a_table_that_cannot_be_made_gives_its_records_back)
+{
+	enum { SMALL = 64, SEGMENT = 1024 };
+	struct index index = {.count = 0};
+	vm_os_init();
+	void *records[] = {vm_meta_alloc(SMALL), vm_meta_alloc(SMALL)};
+	fake_os.fail_from = 1;
+	fake_os.fail_to = UINT64_MAX;
+	for (size_t bytes = SEGMENT; bytes >= SMALL; bytes /= 2)
+		while (vm_meta_alloc(bytes))
+			;
+	/* For the table and its directory, but not for a segment. */
+	vm_meta_free(records[0], SMALL);
+	vm_meta_free(records[1], SMALL);
+	for (int i = 0; i < 10; i++)
+		ck_assert(!vm_index_reserve(&index, 1));
+	ck_assert_ptr_nonnull(vm_meta_alloc(SMALL));
+	ck_assert_ptr_nonnull(vm_meta_alloc(SMALL));
+	ck_assert_ptr_null(vm_meta_alloc(SMALL));
+}
+END_TEST
+
 START_TEST(refuses_where_records_are_out)
 {
 	setup();
@@ -172,6 +194,7 @@ int main(void)
 	const TTest *const tests[] = {
 		finds_exactly_what_is_in,
 		an_empty_index_finds_nothing,
+		a_table_that_cannot_be_made_gives_its_records_back,
 		refuses_where_records_are_out,
 		readers_without_a_lock_get_the_right_range_or_none,
 		NULL,

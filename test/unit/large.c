@@ -7,6 +7,7 @@
 #include "suite.h"
 
 #include "large/large.h"
+#include "meta/footprint.h"
 #include "meta/meta.h"
 #include "os/conf.h"
 #include "os/os.h"
@@ -411,6 +412,81 @@ START_TEST(parked_blocks_decay_and_are_trimmed)
 }
 END_TEST
 
+START_TEST(what_is_parked_is_looked_for_each_eighth_of_the_decay_time)
+{
+	setup();
+	vm_large_tick(fake_os.now_ms);
+	char *block = alloc_touched(MIB);
+	ck_assert(vm_large_park(block, 0));
+	vm_large_tick(fake_os_advance(125));
+	ck_assert_ptr_eq(vm_large_take_parked(MIB, 1, 0), block);
+	ck_assert(vm_large_park(block, 0));
+	vm_large_tick(fake_os_advance(1));
+	ck_assert_ptr_null(vm_large_take_parked(MIB, 1, 0));
+	ck_assert_uint_eq(stats().large_dirty, MIB);
+}
+END_TEST
+
+/* So many DIRTY ranges of a MiB each, apart, while others hold more than was ever in use. */
+static void make_dirty(size_t count)
+{
+	char *blocks[100];
+	for (size_t i = 0; i < count; i++) {
+		blocks[i] = alloc_touched(MIB);
+		alloc(PAGE);
+	}
+	for (size_t i = 0; i < count; i++)
+		ck_assert(vm_large_free(blocks[i]));
+	vm_footprint_note(FOOTPRINT_HEAP, 0, 2 * count * MIB);
+}
+
+START_TEST(what_grows_elsewhere_is_paid_for_by_the_oldest)
+{
+	setup();
+	uint64_t calls = fake_os.calls;
+	vm_large_give_back_for(MIB, fake_os.now_ms); /* nothing is there */
+	ck_assert_uint_eq(fake_os.calls, calls);
+	make_dirty(30);
+	vm_large_give_back_for(MIB, fake_os.now_ms);
+	ck_assert_uint_eq(stats().large_dirty, 29 * MIB);
+	vm_large_give_back_for(4 * MIB + PAGE, fake_os.now_ms);
+	ck_assert_uint_eq(stats().large_dirty, 24 * MIB);
+	vm_large_give_back_for(GIB, fake_os.now_ms); /* a batch at a time */
+	ck_assert_uint_eq(stats().large_dirty, 8 * MIB);
+	vm_large_give_back_for(GIB, fake_os.now_ms);
+	ck_assert_uint_eq(stats().large_dirty, 0);
+}
+END_TEST
+
+START_TEST(no_more_is_paid_in_a_decay_time_than_the_option_says)
+{
+	setup();
+	vm_options.dirty_bytes = 4 * MIB;
+	make_dirty(30);
+	size_t dirty = stats().large_dirty;
+	ck_assert_uint_gt(dirty, 10 * MIB);
+	for (int i = 0; i < 10; i++)
+		vm_large_give_back_for(MIB, fake_os.now_ms);
+	ck_assert_uint_eq(stats().large_dirty, dirty - 4 * MIB);
+	vm_large_give_back_for(MIB, fake_os.now_ms + vm_options.decay_ms);
+	ck_assert_uint_eq(stats().large_dirty, dirty - 5 * MIB);
+}
+END_TEST
+
+START_TEST(a_trim_gives_back_any_number_of_ranges_and_tells_of_all)
+{
+	setup();
+	make_dirty(40);
+	fake_os.map_limit = fake_maps.count;
+	ck_assert_uint_eq(vm_large_trim(), 40 * MIB);
+	ck_assert_uint_ge(stats().large_clean, 38 * MIB); /* but for what was an edge */
+	size_t clean = stats().large_clean;
+	fake_os.map_limit += 100;
+	ck_assert_uint_eq(vm_large_trim(), clean);
+	ck_assert_uint_eq(stats().large_clean, 0);
+}
+END_TEST
+
 START_TEST(no_more_is_parked_than_may_be_kept)
 {
 	setup();
@@ -653,6 +729,77 @@ START_TEST(a_refused_unmap_tells_the_budget_that_others_have_used_up_the_maps)
 }
 END_TEST
 
+START_TEST(the_figures_tell_of_blocks_ranges_and_maps)
+{
+	fake_os.map_limit = 8000;
+	setup();
+	char *blocks[7];
+	for (int i = 0; i < 7; i++)
+		blocks[i] = alloc_touched(MIB);
+	for (int i = 1; i < 6; i += 2)
+		ck_assert(vm_large_free(blocks[i]));
+	ck_assert_uint_eq(stats().large_blocks, 4);
+	ck_assert_uint_eq(stats().large_live, 4 * MIB);
+	ck_assert_uint_eq(stats().large_dirty, 3 * MIB);
+	ck_assert_uint_eq(stats().large_dirty_ranges, 3);
+	ck_assert_uint_eq(stats().own_maps, 1);
+	ck_assert_uint_eq(stats().map_limit, 8000);
+	ck_assert_uint_eq(stats().map_count, 0); /* not read yet */
+	ck_assert_uint_eq(stats().map_tight, 0);
+	ck_assert_uint_eq(stats().lifeboat_held, 1);
+
+	fake_os.map_limit = fake_maps.count;
+	ck_assert_uint_eq(vm_large_trim(), 3 * MIB);
+	ck_assert_uint_eq(stats().large_dirty_ranges, 0);
+	ck_assert_uint_eq(stats().large_clean_ranges, 3);
+	ck_assert_uint_eq(stats().large_clean, 3 * MIB);
+	ck_assert_uint_eq(stats().unmaps_refused, 6); /* offered again as CLEAN */
+	ck_assert_uint_eq(stats().purges, 3);
+	ck_assert_uint_eq(stats().purged_bytes, 3 * MIB);
+	ck_assert_uint_eq(stats().splits_avoided, 0);
+
+	vm_options.map_count = true;
+	vm_options.map_share = 1;
+	fake_os.map_limit = 2000;
+	fake_os.fail_from = fake_os.calls + 1;
+	fake_os.fail_to = fake_os.calls + 2;
+	size_t count = fake_maps.count;
+	ck_assert_ptr_nonnull(alloc(2 * MIB)); /* refused at first */
+	ck_assert_uint_eq(stats().map_count, count);
+	ck_assert_uint_eq(stats().map_limit, 2000);
+}
+END_TEST
+
+/* Blocks that are each a map of the kernel's. */
+static void alloc_apart(size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		alloc(PAGE);
+		must(fake_os_foreign_map(PAGE, false));
+	}
+}
+
+START_TEST(a_tick_reads_the_count_of_maps_after_many_were_made_if_it_may)
+{
+	setup();
+	alloc_apart(4500);
+	vm_large_tick(fake_os_advance(1));
+	ck_assert_uint_eq(stats().map_count, 0);
+	vm_options.map_count = true;
+	alloc_apart(1);
+	vm_large_tick(fake_os_advance(1));
+	size_t count = fake_maps.count;
+	ck_assert_uint_eq(stats().map_count, count);
+	/* And no sooner than a thousandth of the time allows. */
+	uint64_t read_ms = fake_os.now_ms;
+	alloc_apart(4500);
+	vm_large_tick(read_ms + os_count_pause_ms(count) - 1);
+	ck_assert_uint_eq(stats().map_count, count);
+	vm_large_tick(read_ms + os_count_pause_ms(count));
+	ck_assert_uint_eq(stats().map_count, fake_maps.count);
+}
+END_TEST
+
 /* Resizing ---------------------------------------------------------------------------------- */
 
 START_TEST(shrinking_gives_the_tail_back)
@@ -839,6 +986,10 @@ int main(void)
 		a_parked_block_that_does_not_fit_is_freed,
 		parked_memory_serves_blocks_of_any_size_and_growth,
 		parked_blocks_decay_and_are_trimmed,
+		what_is_parked_is_looked_for_each_eighth_of_the_decay_time,
+		what_grows_elsewhere_is_paid_for_by_the_oldest,
+		no_more_is_paid_in_a_decay_time_than_the_option_says,
+		a_trim_gives_back_any_number_of_ranges_and_tells_of_all,
 		no_more_is_parked_than_may_be_kept,
 		decay_gives_back_what_was_not_used_for_its_time,
 		a_tick_gives_back_any_number_of_ranges,
@@ -851,6 +1002,8 @@ int main(void)
 		a_refused_block_is_served_from_what_is_free_but_scattered,
 		the_rest_of_a_new_map_is_known_to_hold_nothing,
 		a_refused_unmap_tells_the_budget_that_others_have_used_up_the_maps,
+		the_figures_tell_of_blocks_ranges_and_maps,
+		a_tick_reads_the_count_of_maps_after_many_were_made_if_it_may,
 		shrinking_gives_the_tail_back,
 		growing_takes_the_free_ranges_above,
 		moving_keeps_the_contents_and_gives_up_the_old_place,

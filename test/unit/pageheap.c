@@ -372,6 +372,95 @@ START_TEST(neighbours_that_follow_each_other_in_age_become_one_of_that_age)
 }
 END_TEST
 
+START_TEST(what_joins_a_smaller_older_run_is_as_young_as_before)
+{
+	setup();
+	struct run *old = new_run(1);
+	struct run *young = new_run(10);
+	struct run *apart = new_run(1);
+	struct run *middle = new_run(5);
+	struct run *above = new_run(1);
+	vm_run_free(old);
+	fake_os_advance(100);
+	vm_run_free(middle);
+	fake_os_advance(400);
+	vm_run_free(young);
+	ck_assert_uint_eq(stats().heap_free_dirty, 16 * PAGE_BYTES);
+	vm_pageheap_tick(fake_os_advance(600));
+	ck_assert_uint_eq(stats().heap_free_dirty, 11 * PAGE_BYTES);
+	vm_pageheap_tick(fake_os_advance(400));
+	ck_assert_uint_eq(stats().heap_free_dirty, 0);
+	vm_run_free(apart);
+	vm_run_free(above);
+	check();
+}
+END_TEST
+
+START_TEST(what_is_left_of_a_run_keeps_its_age)
+{
+	setup();
+	struct run *run = new_run(100);
+	new_run(1);
+	vm_run_free(run);
+	fake_os_advance(500);
+	run = new_run(10);
+	vm_pageheap_tick(fake_os.now_ms);
+	ck_assert_uint_eq(stats().heap_free_dirty, 90 * PAGE_BYTES);
+	must(vm_run_resize(run, 20));
+	vm_pageheap_tick(fake_os_advance(499));
+	ck_assert_uint_eq(stats().heap_free_dirty, 80 * PAGE_BYTES);
+	vm_pageheap_tick(fake_os_advance(127));
+	ck_assert_uint_eq(stats().heap_free_dirty, 0);
+	check();
+}
+END_TEST
+
+START_TEST(what_is_cut_off_a_run_is_freed_at_that_time)
+{
+	setup();
+	struct run *run = new_run(100);
+	new_run(1);
+	uint64_t cut_ms = fake_os_advance(5000);
+	must(vm_run_resize(run, 40));
+	vm_pageheap_tick(cut_ms);
+	vm_pageheap_tick(cut_ms + 999);
+	ck_assert_uint_eq(stats().heap_free_dirty, 60 * PAGE_BYTES);
+	vm_pageheap_tick(cut_ms + 999 + 126);
+	ck_assert_uint_eq(stats().heap_free_dirty, 0);
+	check();
+}
+END_TEST
+
+START_TEST(records_of_joined_runs_are_used_again)
+{
+	setup();
+	struct run *above[4];
+	for (size_t i = 0; i < 4; i++)
+		above[i] = new_run(1);
+	size_t mapped = vm_meta_mapped();
+	for (int i = 0; i < 10000; i++) {
+		for (size_t j = 0; j < 3; j++)
+			vm_run_free(above[j]);
+		for (size_t j = 0; j < 3; j++)
+			above[j] = new_run(1);
+	}
+	ck_assert_uint_eq(vm_meta_mapped(), mapped);
+	for (int i = 0; i < 10000; i++) { /* at the top, which is given back */
+		vm_run_free(above[3]);
+		vm_pageheap_trim(0);
+		above[3] = new_run(1);
+	}
+	ck_assert_uint_eq(vm_meta_mapped(), mapped);
+	for (int i = 0; i < 10000; i++) { /* taken as a whole by the run before */
+		vm_run_free(above[1]);
+		must(vm_run_resize(above[0], 2));
+		must(vm_run_resize(above[0], 1));
+		above[1] = new_run(1);
+	}
+	ck_assert_uint_eq(vm_meta_mapped(), mapped);
+}
+END_TEST
+
 START_TEST(a_tick_when_nothing_is_due_asks_the_kernel_nothing)
 {
 	setup();
@@ -402,6 +491,20 @@ START_TEST(a_free_top_lowers_the_break_but_for_the_pad)
 	ck_assert_uint_eq(vm_pageheap_bytes(), 0);
 	check();
 	ck_assert_ptr_nonnull(new_run(10));
+}
+END_TEST
+
+START_TEST(with_larger_pages_of_the_kernel_the_pad_is_kept_and_less_than_a_page_more)
+{
+	fake_os.page_bytes = 16 * KIB;
+	setup();
+	struct run *low = new_run(8);
+	vm_run_free(new_run(2000));
+	ck_assert(vm_pageheap_trim(101 * PAGE_BYTES));
+	size_t kept = vm_pageheap_bytes() - bytes_of(low);
+	ck_assert_uint_ge(kept, 101 * PAGE_BYTES);
+	ck_assert_uint_lt(kept, 101 * PAGE_BYTES + 2 * 16 * KIB);
+	check();
 }
 END_TEST
 
@@ -734,8 +837,13 @@ int main(void)
 		any_sequence_in_a_reserve,
 		free_pages_keep_their_memory_for_the_decay_time,
 		neighbours_that_follow_each_other_in_age_become_one_of_that_age,
+		what_joins_a_smaller_older_run_is_as_young_as_before,
+		what_is_left_of_a_run_keeps_its_age,
+		what_is_cut_off_a_run_is_freed_at_that_time,
+		records_of_joined_runs_are_used_again,
 		a_tick_when_nothing_is_due_asks_the_kernel_nothing,
 		a_free_top_lowers_the_break_but_for_the_pad,
+		with_larger_pages_of_the_kernel_the_pad_is_kept_and_less_than_a_page_more,
 		a_refused_purge_keeps_all_and_is_not_tried_again_at_once,
 		no_more_stays_dirty_than_may,
 		what_is_new_is_paid_for_with_what_is_free,

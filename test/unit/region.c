@@ -271,6 +271,15 @@ START_TEST(a_region_that_is_opened_again_elsewhere_does_not_answer_for_where_it_
 }
 END_TEST
 
+static void expect_writable(const struct region *region)
+{
+	const size_t pages = region->bytes >> PAGE_SHIFT;
+	must(fake_os_is_writable((void *)region->base, region->bytes));
+	must(fake_os_is_writable(region->class_of, pages * sizeof region->class_of[0]));
+	must(fake_os_is_writable(region->run_of, pages * sizeof region->run_of[0]));
+	must(fake_os_is_writable(region->dirty, pages * sizeof region->dirty[0]));
+}
+
 START_TEST(any_one_refused_call_is_an_answer_and_passes)
 {
 	setup(true);
@@ -284,7 +293,7 @@ START_TEST(any_one_refused_call_is_an_answer_and_passes)
 		size_t at;
 		grow(100 * MIB, &region, &at);
 		for (unsigned i = 0; i < vm_region_count; i++)
-			must(fake_os_is_writable((void *)vm_regions[i].base, vm_regions[i].bytes));
+			expect_writable(&vm_regions[i]);
 	}
 	fake_os.fail_to = 0;
 	expect_tables(&vm_regions[0], pages);
@@ -391,8 +400,10 @@ START_TEST(refused_tables_that_stay_mapped_serve_the_next_try)
 		mapped = fake_maps.bytes;
 	}
 	size_t old_bytes = region->bytes;
+	uint64_t unmaps = fake_os.unmaps;
 	grow_region(0, 2 * MIB);
 	ck_assert_uint_eq(fake_maps.bytes, mapped + region->bytes - old_bytes);
+	ck_assert_uint_eq(fake_os.unmaps, unmaps);
 	expect_tables(region, pages);
 }
 END_TEST

@@ -358,6 +358,70 @@ START_TEST(a_thread_that_only_allocates_or_only_frees_gets_128)
 }
 END_TEST
 
+START_TEST(a_long_row_of_one_kind_gets_128_and_a_few_short_ones_of_both_more)
+{
+	setup();
+	struct tcache *giver = new_cache();
+	struct tcache *taker = new_cache();
+	unsigned class = class_of_size(KIB); /* 32 of them are 32 KiB */
+	for (int i = 0; i < MANY; i++)
+		give(giver, class, alloc(taker, class));
+	ck_assert_uint_eq(room(taker, class), 128);
+	ck_assert_uint_eq(room(giver, class), 128);
+	vm_tcache_delete(giver);
+
+	/* Some ten misses in a row. */
+	class = class_of_size(64);
+	swing(taker, class, 2500, 10);
+	ck_assert_uint_ge(room(taker, class), 2 * 32 * KIB / 64);
+	vm_tcache_delete(taker);
+	expect_all_back();
+}
+END_TEST
+
+START_TEST(the_first_room_is_2_kib_and_two_to_eight_blocks)
+{
+	setup();
+	struct tcache *cache = new_cache();
+	const size_t sizes[] = {64, 256, 512, KIB, 4 * KIB, 16 * KIB};
+	const size_t rooms[] = {8, 8, 4, 2, 2, 2};
+	for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+		unsigned class = class_of_size(sizes[i]);
+		give(cache, class, alloc(cache, class));
+		ck_assert_uint_eq(room(cache, class), rooms[i]);
+	}
+	vm_tcache_delete(cache);
+	expect_all_back();
+}
+END_TEST
+
+START_TEST(stacks_that_are_replaced_are_given_back)
+{
+	setup();
+	struct tcache *cache = new_cache();
+	size_t mapped = 0;
+	for (int i = 0; i < 300; i++) {
+		swing(cache, class_of_size(64), 1000, 2);
+		vm_tcache_delete(cache);
+		cache = new_cache();
+		mapped = i ? mapped : vm_meta_mapped();
+	}
+	ck_assert_uint_eq(vm_meta_mapped(), mapped);
+}
+END_TEST
+
+START_TEST(a_trim_leaves_nothing_to_other_caches)
+{
+	setup();
+	struct tcache *cache = new_cache();
+	swing(cache, class_of_size(64), 30, 2);
+	vm_transfer_trim();
+	vm_tcache_trim(cache);
+	ck_assert_uint_eq(vm_transfer_cached(), 0);
+	ck_assert_uint_eq(small_live(), 0);
+}
+END_TEST
+
 START_TEST(of_one_way_stacks_of_many_classes_few_have_more_than_32_KiB)
 {
 	setup();
@@ -499,6 +563,35 @@ START_TEST(misses_are_counted_up_to_the_greatest_number)
 }
 END_TEST
 
+static void *alloc_uncached(void)
+{
+	void *block;
+	must(vm_bin_fill(class_of_size(64), 0, &block, 1) == 1);
+	return block;
+}
+
+START_TEST(a_row_of_four_misses_is_a_swing)
+{
+	setup();
+	struct tcache *cache = new_cache();
+	struct cache_stack *stack = &cache->stacks[class_of_size(64)];
+	for (uint8_t row = 3; row <= 4; row++) {
+		stack->flushed = true;
+		stack->row = row;
+		while (stack->flushed)
+			must(alloc(cache, class_of_size(64)));
+		ck_assert_uint_eq(stack->swings, row == 4);
+		ck_assert_uint_eq(stack->row, 1);
+	}
+	/* Four of them are as many as are counted. */
+	stack->swings = 4;
+	stack->row = 4;
+	while (!stack->flushed)
+		give(cache, class_of_size(64), alloc_uncached());
+	ck_assert_uint_eq(stack->swings, 4);
+}
+END_TEST
+
 START_TEST(idle_stacks_are_halved_and_at_last_given_up)
 {
 	setup();
@@ -525,6 +618,58 @@ START_TEST(idle_stacks_are_halved_and_at_last_given_up)
 	ck_assert_uint_eq(cache->room_bytes, 0);
 	check(cache);
 	expect_all_back();
+}
+END_TEST
+
+/* No swings but a row; not idle. */
+static void collect_after_row(struct tcache *cache, unsigned class, uint8_t row)
+{
+	struct cache_stack *stack = &cache->stacks[class];
+	stack->swings = 0;
+	stack->row = row;
+	stack->refills = 1;
+	vm_tcache_collect(cache, fake_os_advance(1000));
+	check(cache);
+}
+
+START_TEST(the_room_of_swings_goes_with_all_but_half_of_the_usual_room)
+{
+	enum { USUAL = 32 * KIB / 64 };
+	setup();
+	struct tcache *cache = new_cache();
+	unsigned class = class_of_size(64);
+	swing(cache, class, MANY, 10);
+	ck_assert_uint_eq(room(cache, class), 4096);
+	alloc_some(cache, class, count(cache, class) - 100);
+	collect_after_row(cache, class, 16); /* a long one */
+	ck_assert_uint_eq(room(cache, class), 4096);
+	collect_after_row(cache, class, 15);
+	ck_assert_uint_eq(room(cache, class), USUAL);
+	ck_assert_uint_eq(count(cache, class), 100);
+
+	swing(cache, class, MANY, 10);
+	while (count(cache, class) < room(cache, class))
+		give(cache, class, alloc_uncached());
+	ck_assert_uint_eq(room(cache, class), 4096);
+	check(cache);
+	vm_transfer_trim();
+	collect_after_row(cache, class, 15);
+	ck_assert_uint_eq(room(cache, class), USUAL);
+	ck_assert_uint_eq(count(cache, class), USUAL / 2);
+	ck_assert_uint_ge(vm_transfer_cached(), 64 * KIB);
+
+	/* What is full in the usual room stays so. */
+	while (count(cache, class) < USUAL)
+		give(cache, class, alloc_uncached());
+	collect_after_row(cache, class, 15);
+	ck_assert_uint_eq(count(cache, class), USUAL);
+	cache->stacks[class].flushes = 1;
+	vm_tcache_collect(cache, fake_os_advance(1000));
+	ck_assert_uint_eq(count(cache, class), USUAL);
+	vm_transfer_trim();
+	vm_tcache_collect(cache, fake_os_advance(1000)); /* idle */
+	ck_assert_uint_eq(count(cache, class), USUAL / 2);
+	ck_assert_uint_eq(vm_transfer_cached(), USUAL / 2 * 64);
 }
 END_TEST
 
@@ -605,6 +750,10 @@ int main(void)
 		a_stack_that_swings_far_gets_more_room_until_it_does_not,
 		use_about_a_level_gets_no_room_for_swings,
 		a_thread_that_only_allocates_or_only_frees_gets_128,
+		a_long_row_of_one_kind_gets_128_and_a_few_short_ones_of_both_more,
+		the_first_room_is_2_kib_and_two_to_eight_blocks,
+		stacks_that_are_replaced_are_given_back,
+		a_trim_leaves_nothing_to_other_caches,
 		of_one_way_stacks_of_many_classes_few_have_more_than_32_KiB,
 		no_cache_exceeds_thread_cache_bytes_but_by_its_first_stacks,
 		all_caches_together_do_not_exceed_cache_bytes,
@@ -612,7 +761,9 @@ int main(void)
 		a_cache_takes_no_more_than_it_leaves_to_the_others,
 		with_no_bytes_for_caches_all_works_without_large_stacks,
 		misses_are_counted_up_to_the_greatest_number,
+		a_row_of_four_misses_is_a_swing,
 		idle_stacks_are_halved_and_at_last_given_up,
+		the_room_of_swings_goes_with_all_but_half_of_the_usual_room,
 		the_older_half_is_flushed_and_the_newer_kept,
 		where_the_kernel_refuses_null_comes_and_nothing_is_lost,
 		without_records_a_cache_frees_and_allocates_one_by_one,
