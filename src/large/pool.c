@@ -185,7 +185,7 @@ static void read_maps(bool refused, uint64_t now_ms)
 {
 	if (!vm_options.map_count)
 		return;
-	/* The kernel itself says that it is the limit and one: nothing waits for a reading. */
+	/* The kernel itself says that it is the limit: nothing waits for a reading. */
 	bool all_used = refused && vm_pool_may_map() && vm_os_out_of_maps();
 	vm_pool_enter();
 	size_t own = pool.maps.count;
@@ -195,7 +195,7 @@ static void read_maps(bool refused, uint64_t now_ms)
 	if (!due)
 		return;
 	size_t limit = vm_os_map_limit() ?: vm_os.map_limit;
-	size_t count = all_used ? limit + 1 : vm_os_count_maps();
+	size_t count = all_used ? limit : vm_os_count_maps();
 	vm_pool_enter();
 	if (count)
 		vm_budget_enter(&pool.budget, count, own, now_ms);

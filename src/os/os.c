@@ -78,7 +78,7 @@ size_t vm_os_map_limit(void)
 	return limit;
 }
 
-/* A page that is there, for vm_os_out_of_maps to ask for. */
+/* A page that is there, for refuses_every_map to ask for. */
 static void *probe_page;
 
 static void *map(size_t bytes, int protection, int flags)
@@ -162,7 +162,7 @@ static bool try_map(size_t bytes, int protection, int flags)
 
 /* Linux looks at the count of maps before it looks whether the place is taken, and at limits of
  * memory after that. Before 4.17 it does not know the flag and maps somewhere. */
-bool vm_os_out_of_maps(void)
+static bool refuses_every_map(void)
 {
 	if (!probe_page)
 		return false;
@@ -175,11 +175,24 @@ bool vm_os_out_of_maps(void)
 	return false;
 }
 
+/* At the limit one more is to be had: a shared one, since it merges with nothing. */
+bool vm_os_out_of_maps(void)
+{
+	if (refuses_every_map())
+		return true;
+	void *last = mmap(NULL, vm_os.page_bytes, PROT_NONE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (last == MAP_FAILED)
+		return false;
+	bool out = refuses_every_map();
+	munmap(last, vm_os.page_bytes);
+	return out;
+}
+
 enum vm_cause vm_os_find_cause(size_t bytes, size_t *limit)
 {
 	*limit = 0;
 	bytes = align_up(bytes, vm_os.page_bytes);
-	if (!try_map(vm_os.page_bytes, PROT_NONE, MAP_NORESERVE) && vm_os_out_of_maps()) {
+	if (vm_os_out_of_maps()) {
 		*limit = vm_os.map_limit;
 		return VM_CAUSE_MAP_LIMIT;
 	}

@@ -50,7 +50,8 @@ bool vm_os_purge(void *address, size_t bytes);
 void *vm_os_hold_maps(size_t maps);
 bool vm_os_release_maps(void *range, size_t maps);
 
-/* Whether every map is refused because the process has the most that it may have. */
+/* Whether the process has the most maps that it may have: of none can two be made, and at most one
+ * more is to be had. */
 bool vm_os_out_of_maps(void);
 
 /* What refuses `bytes` (at least one page) of memory, by trying address space, writable address space

@@ -273,13 +273,19 @@ static bool open_break(struct region *region)
 	return true;
 }
 
-/* The first pages of a region make edges, which are maps. */
+static bool is_reserved(const struct region *region, size_t bytes)
+{
+	return !region->by_break && bytes <= region->limit_bytes - region->bytes;
+}
+
+/* The first pages of a reserve make edges, which are maps; so do, in a child, the first ones after the
+ * fork (vm_regions_commit_ahead). */
 static bool grow_or_launch(struct region *region, size_t bytes)
 {
 	bool grown;
 	do {
 		grown = grow(region, bytes);
-	} while (!grown && !region->bytes && vm_lifeboat_launch());
+	} while (!grown && is_reserved(region, bytes) && vm_lifeboat_launch());
 	return grown;
 }
 
@@ -318,7 +324,7 @@ struct region *vm_region_grow(size_t pages, size_t *at)
 		if (grow_or_launch(region, bytes))
 			return region;
 		/* A reserve refuses for want of addresses, or of memory: then a further one would, too. */
-		if (!region->by_break && bytes <= region->limit_bytes - region->bytes)
+		if (is_reserved(region, bytes))
 			return NULL;
 	}
 	*at = 0;

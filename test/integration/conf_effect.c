@@ -62,6 +62,7 @@ END_TEST
 
 START_TEST(trim_break_decides_whether_the_break_is_lowered)
 {
+	suite_skip_in_variant("no-break", "there is no break to lower");
 	ck_assert(shows("trimmed", "trim_break:true"));
 	ck_assert(!shows("trimmed", "trim_break:false"));
 }

@@ -570,7 +570,7 @@ void vm_os_wake_one(_Atomic uint32_t *word)
 
 bool vm_os_out_of_maps(void)
 {
-	return vm_os_count_maps() > fake_os.map_limit;
+	return vm_os_count_maps() >= fake_os.map_limit;
 }
 
 /* As the real one finds it: what would refuse a map of so many bytes now. */

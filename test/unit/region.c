@@ -493,6 +493,42 @@ START_TEST(at_the_limit_on_maps_the_lifeboat_gives_a_last_reserve)
 }
 END_TEST
 
+/* `above`: how many maps there are beyond the limit. */
+static void grow_a_reserve_in_a_child(size_t above)
+{
+	fake_os.map_limit = 3000;
+	vm_os_init();
+	vm_lifeboat_init();
+	must(vm_region_init(false));
+	grow_region(0, 5 * MIB);
+	const struct region *region = &vm_regions[0];
+	const size_t pages = region->bytes >> PAGE_SHIFT;
+	write_tables(&vm_regions[0], 0, pages);
+	fake_os_touch((void *)region->base, region->bytes);
+	fake_os_touch(region->class_of, pages);
+	fake_os_touch(region->run_of, pages * sizeof *region->run_of);
+	fake_os_touch(region->dirty, pages);
+	fake_os_foreign_maps_add(fake_os.map_limit + above - fake_maps.count);
+	fake_os_become_child();
+	for (int i = 0; i < 200; i++) {
+		grow_region(0, 5 * MIB);
+		fake_os_foreign_maps_add(fake_os.map_limit + 1 - fake_maps.count);
+	}
+	expect_tables(region, pages);
+}
+
+START_TEST(at_the_limit_on_maps_a_reserve_grows_in_a_child_of_a_fork)
+{
+	grow_a_reserve_in_a_child(0);
+}
+END_TEST
+
+START_TEST(above_the_limit_on_maps_a_reserve_grows_in_a_child_of_a_fork)
+{
+	grow_a_reserve_in_a_child(1);
+}
+END_TEST
+
 START_TEST(ahead_of_a_fork_half_of_the_rest_is_committed_or_as_much_as_the_kernel_grants)
 {
 	setup(false);
@@ -567,6 +603,8 @@ int main(void)
 		more_than_all_memory_is_refused_without_a_reserve,
 		no_room_for_the_least_heap_is_an_answer,
 		at_the_limit_on_maps_the_lifeboat_gives_a_last_reserve,
+		at_the_limit_on_maps_a_reserve_grows_in_a_child_of_a_fork,
+		above_the_limit_on_maps_a_reserve_grows_in_a_child_of_a_fork,
 		ahead_of_a_fork_half_of_the_rest_is_committed_or_as_much_as_the_kernel_grants,
 		a_break_has_nothing_to_commit_ahead_of_a_fork,
 		larger_pages_of_the_kernel_keep_every_edge,
