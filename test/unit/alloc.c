@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* alloc.h by the public functions over the fake kernel: what stands in for what is refused, what time and
- * growth give back, what debug builds mark. */
+/* alloc.h by the public functions over the fake kernel: what stands in for what is refused, what time
+ * and growth give back, what debug builds mark. */
 #include "child.h"
 #include "fake_os.h"
 #include "must.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* boot.h: forks hold every lock; where the start fails at first, another try, and forks that begin before it
- * is made. */
+/* boot.h: forks hold every lock; where the start fails at first, another try, and forks that begin before
+ * it is made. */
 #include "child.h"
 #include "fake_os.h"
 #include "must.h"
