@@ -665,6 +665,22 @@ START_TEST(memory_that_is_there_is_used_first_and_the_lowest_of_equals)
 }
 END_TEST
 
+START_TEST(the_shortest_run_that_lies_well_is_used)
+{
+	setup();
+	bool zeroed;
+	struct run *well = vm_run_alloc(4, 4, &zeroed);
+	new_run(1);
+	struct run *longer = new_run(50);
+	new_run(1);
+	uintptr_t start = well->start;
+	vm_run_free(longer);
+	vm_run_free(well);
+	ck_assert_uint_eq(vm_run_alloc(4, 4, &zeroed)->start, start);
+	check();
+}
+END_TEST
+
 START_TEST(the_last_run_grows_with_its_region_where_no_memory_lies_ready)
 {
 	setup();
@@ -870,6 +886,7 @@ int main(void)
 		no_more_is_paid_in_a_decay_time_than_the_option_says,
 		what_was_paid_too_much_counts_for_the_periods_to_come,
 		memory_that_is_there_is_used_first_and_the_lowest_of_equals,
+		the_shortest_run_that_lies_well_is_used,
 		the_last_run_grows_with_its_region_where_no_memory_lies_ready,
 		sizes_beyond_any_run_are_refused,
 		without_records_a_run_stays_as_it_is_where_it_takes_one,
