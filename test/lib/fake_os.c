@@ -509,7 +509,11 @@ static void *map_arena(size_t bytes)
 {
 	void *arena = mmap(NULL, bytes + HUGE_BYTES, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	return arena == MAP_FAILED ? NULL : arena;
+	if (arena == MAP_FAILED)
+		return NULL;
+	/* What is resident is told by the page. */
+	madvise(arena, bytes + HUGE_BYTES, MADV_NOHUGEPAGE);
+	return arena;
 }
 
 void vm_os_init(void)

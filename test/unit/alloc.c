@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* alloc.h by the public functions over the fake kernel: what stands in for what is refused, what time and
- * growth give back, what debug builds mark. */
+/* alloc.h by the public functions over the fake kernel: what stands in for what is refused, what time
+ * and growth give back, what debug builds mark. */
 #include "child.h"
 #include "fake_os.h"
 #include "must.h"
@@ -294,6 +294,8 @@ START_TEST(a_run_keeps_its_room_until_it_shrinks_by_more_than_a_quarter)
 	block = vm_realloc(block, 200 * KIB); /* no room any more */
 	ck_assert_uint_eq(vm_malloc_usable_size(block), 200 * KIB);
 	vm_free(block);
+	/* Nor has a block that did not grow. */
+	ck_assert_uint_eq(grown(256 * KIB, 240 * KIB), 240 * KIB);
 }
 END_TEST
 
@@ -366,26 +368,45 @@ START_TEST(debug_builds_mark_what_is_not_written_yet_and_what_is_freed)
 }
 END_TEST
 
-static void free_twice(void *block)
+static void free_it(void *block)
 {
 	vm_free(block);
+}
+
+static void expect_misuse(char *pointer, const char *sentence)
+{
+	static struct child child;
+	child_run(&child, free_it, pointer);
+	ck_assert(child_signalled(&child, SIGABRT));
+	ck_assert_ptr_nonnull(strstr(child.err, sentence));
 }
 
 /* Its slot is free by then; others notice when it leaves their cache. */
 START_TEST(debug_builds_notice_at_once_what_is_freed_twice)
 {
-	static struct child child;
 	if (!VM_DEBUG)
 		return;
 	setup();
 	char *block = vm_malloc(100);
 	must(vm_malloc(100));
-	child_run(&child, free_twice, block + 16);
-	ck_assert(child_signalled(&child, SIGABRT) && strstr(child.err, "points into a block"));
+	expect_misuse(block + 16, "points into a block");
 	vm_free(block);
 	vm_malloc_trim(0);
-	child_run(&child, free_twice, block);
-	ck_assert(child_signalled(&child, SIGABRT) && strstr(child.err, "already free"));
+	expect_misuse(block, "already free");
+}
+END_TEST
+
+START_TEST(what_is_no_start_of_a_run_is_not_freed)
+{
+	setup();
+	char *block = vm_realloc(vm_malloc(256 * KIB), 272 * KIB);
+	expect_misuse(block + 16, "points into a block");
+	expect_misuse(block + PAGE_BYTES, "points into a block");
+	expect_misuse(block + 271 * KIB, "points into a block");
+	must(vm_calloc(40 * KIB, 1)); /* not at the top, which is given back */
+	vm_free(block);
+	expect_misuse(block, "already free");
+	expect_misuse(block + PAGE_BYTES, "already free");
 }
 END_TEST
 
@@ -424,6 +445,7 @@ int main(void)
 		a_block_freed_with_its_size_is_free,
 		debug_builds_mark_what_is_not_written_yet_and_what_is_freed,
 		debug_builds_notice_at_once_what_is_freed_twice,
+		what_is_no_start_of_a_run_is_not_freed,
 		a_block_above_32_KiB_is_not_touched_before_the_program_does,
 		NULL,
 	};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* boot.h: forks hold every lock; where the start fails at first, another try, and forks that begin before it
- * is made. */
+/* boot.h: forks hold every lock; where the start fails at first, another try, and forks that begin before
+ * it is made. */
 #include "child.h"
 #include "fake_os.h"
 #include "must.h"
@@ -135,6 +135,48 @@ START_TEST(a_fork_releases_only_the_locks_that_it_took)
 }
 END_TEST
 
+static atomic_bool prepared;
+
+static void note_prepared(void)
+{
+	prepared = true;
+}
+
+static void *hold(void *unused)
+{
+	vm_pool_enter();
+	holds = true;
+	while (!may_leave)
+		usleep(100);
+	must(!prepared);
+	vm_pool_leave();
+	return unused;
+}
+
+static void *fork_once(void *unused)
+{
+	must(child_status(nothing, NULL) == 0);
+	return unused;
+}
+
+START_TEST(a_fork_waits_for_who_is_in_the_mapping_table)
+{
+	pthread_t forker;
+	allow_memory();
+	must(vm_boot());
+	must(!pthread_create(&holder, NULL, hold, NULL));
+	while (!holds)
+		usleep(100);
+	in_prepare = note_prepared;
+	must(!pthread_create(&forker, NULL, fork_once, NULL));
+	usleep(50000);
+	must(!prepared);
+	may_leave = true;
+	must(!pthread_join(holder, NULL) && !pthread_join(forker, NULL));
+	must(prepared);
+}
+END_TEST
+
 static struct vm_stats figures;
 
 static void take_threads(void)
@@ -230,6 +272,7 @@ END_TEST
 int main(void)
 {
 	const TTest *const tests[] = {
+		a_fork_waits_for_who_is_in_the_mapping_table,
 		a_fork_holds_every_lock_and_both_sides_have_them_free_afterwards,
 		a_start_that_failed_is_made_again,
 		of_threads_that_start_it_at_once_one_does,

@@ -8,6 +8,7 @@
 #include "os/os.h"
 
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <vmalloc.h>
@@ -104,6 +105,24 @@ START_TEST(a_bad_value_is_named_and_keeps_the_old_one)
 		char expected[300] = "libvmalloc: VMALLOC_CONF: bad value \"";
 		strcat(expected, bad[i]);
 		strcat(expected, "\" for decay_ms; accepted is 0 to 3600000, kept 250\n");
+		ck_assert_str_eq(fake_os.error, expected);
+	}
+}
+END_TEST
+
+START_TEST(bytes_are_told_in_the_largest_unit_that_divides_them)
+{
+	static const char *const values[] = {"65537", "65K", "3M", "1G"};
+	for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+		char setting[100];
+		char expected[300];
+		snprintf(setting, sizeof setting, "mmap_threshold:%s,mmap_threshold:x", values[i]);
+		snprintf(expected, sizeof expected,
+			 "libvmalloc: VMALLOC_CONF: bad value \"x\" for mmap_threshold; "
+			 "accepted is 64K to 1G, kept %s\n",
+			 values[i]);
+		fake_os.error[0] = 0;
+		init_with(NULL, setting);
 		ck_assert_str_eq(fake_os.error, expected);
 	}
 }
@@ -237,6 +256,7 @@ int main(void)
 		bytes_take_units_of_either_case_and_none,
 		each_option_takes_its_least_and_its_greatest_value,
 		a_bad_value_is_named_and_keeps_the_old_one,
+		bytes_are_told_in_the_largest_unit_that_divides_them,
 		bytes_out_of_range_or_too_large_for_64_bits_are_bad,
 		a_switch_is_true_or_false_and_nothing_else,
 		an_unknown_name_is_told_with_all_that_are_known,

@@ -770,6 +770,21 @@ START_TEST(the_figures_tell_of_blocks_ranges_and_maps)
 }
 END_TEST
 
+START_TEST(maps_are_not_counted_while_few_are_made_and_none_is_refused)
+{
+	setup();
+	vm_options.map_count = true;
+	for (int i = 0; i < 10; i++) {
+		char *block = alloc_touched(MIB);
+		alloc(PAGE);
+		ck_assert(vm_large_free(block));
+		vm_large_tick(fake_os_advance(10000));
+		ck_assert_uint_eq(vm_large_trim(), 0);
+	}
+	ck_assert_uint_eq(stats().map_count, 0);
+}
+END_TEST
+
 /* Blocks that are each a map of the kernel's. */
 static void alloc_apart(size_t count)
 {
@@ -1003,6 +1018,7 @@ int main(void)
 		the_rest_of_a_new_map_is_known_to_hold_nothing,
 		a_refused_unmap_tells_the_budget_that_others_have_used_up_the_maps,
 		the_figures_tell_of_blocks_ranges_and_maps,
+		maps_are_not_counted_while_few_are_made_and_none_is_refused,
 		a_tick_reads_the_count_of_maps_after_many_were_made_if_it_may,
 		shrinking_gives_the_tail_back,
 		growing_takes_the_free_ranges_above,

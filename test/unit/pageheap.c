@@ -665,6 +665,22 @@ START_TEST(memory_that_is_there_is_used_first_and_the_lowest_of_equals)
 }
 END_TEST
 
+START_TEST(the_shortest_run_that_lies_well_is_used)
+{
+	setup();
+	bool zeroed;
+	struct run *well = vm_run_alloc(4, 4, &zeroed);
+	new_run(1);
+	struct run *longer = new_run(50);
+	new_run(1);
+	uintptr_t start = well->start;
+	vm_run_free(longer);
+	vm_run_free(well);
+	ck_assert_uint_eq(vm_run_alloc(4, 4, &zeroed)->start, start);
+	check();
+}
+END_TEST
+
 START_TEST(the_last_run_grows_with_its_region_where_no_memory_lies_ready)
 {
 	setup();
@@ -731,6 +747,25 @@ START_TEST(without_records_a_run_stays_as_it_is_where_it_takes_one)
 	vm_run_free(run);
 	vm_run_free(above);
 	vm_run_free(last);
+	check();
+}
+END_TEST
+
+START_TEST(a_record_for_the_one_side_is_given_back_where_there_is_none_for_the_other)
+{
+	setup();
+	bool zeroed;
+	struct run *odd = new_run(1);
+	struct run *record = vm_meta_alloc(sizeof *record);
+	fake_os.fail_from = 1;
+	fake_os.fail_to = UINT64_MAX;
+	for (size_t bytes = 64 * KIB; bytes >= sizeof *record; bytes /= 2)
+		while (vm_meta_alloc(bytes))
+			;
+	vm_meta_free(record, sizeof *record);
+	must(odd->start % (2 * PAGE_BYTES) == 0); /* so that what follows lies askew */
+	ck_assert_ptr_null(vm_run_alloc(2, 2, &zeroed));
+	ck_assert_ptr_eq(vm_meta_alloc(sizeof *record), record);
 	check();
 }
 END_TEST
@@ -851,9 +886,11 @@ int main(void)
 		no_more_is_paid_in_a_decay_time_than_the_option_says,
 		what_was_paid_too_much_counts_for_the_periods_to_come,
 		memory_that_is_there_is_used_first_and_the_lowest_of_equals,
+		the_shortest_run_that_lies_well_is_used,
 		the_last_run_grows_with_its_region_where_no_memory_lies_ready,
 		sizes_beyond_any_run_are_refused,
 		without_records_a_run_stays_as_it_is_where_it_takes_one,
+		a_record_for_the_one_side_is_given_back_where_there_is_none_for_the_other,
 		a_child_of_a_fork_during_a_purge_has_all_pages,
 		only_without_the_ballast_is_memory_committed_ahead_of_a_fork,
 		NULL,
