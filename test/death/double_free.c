@@ -130,7 +130,7 @@ END_TEST
 
 START_TEST(double_free_of_a_large_block_is_noticed_at_once)
 {
-	suite_skip_in_variant("dirty_bytes", "the block is unmapped, and no longer known as one");
+	suite_skip_in_variant("purge-at-once", "the block is unmapped, and no longer known as one");
 	for (uintptr_t size = 2 << 20; size < 100 << 20; size *= 5)
 		death_expect(free_twice, (void *)size, "free", ALREADY_FREE);
 }
@@ -166,14 +166,14 @@ END_TEST
 
 START_TEST(realloc_of_a_freed_large_block)
 {
-	suite_skip_in_variant("dirty_bytes", "the block is unmapped, and no longer known as one");
+	suite_skip_in_variant("purge-at-once", "the block is unmapped, and no longer known as one");
 	death_expect(realloc_after_free, (void *)(5 << 20), "realloc", ALREADY_FREE);
 }
 END_TEST
 
 START_TEST(malloc_usable_size_of_a_freed_large_block)
 {
-	suite_skip_in_variant("dirty_bytes", "the block is unmapped, and no longer known as one");
+	suite_skip_in_variant("purge-at-once", "the block is unmapped, and no longer known as one");
 	death_expect(usable_size_after_free, (void *)(5 << 20), "malloc_usable_size", ALREADY_FREE);
 }
 END_TEST

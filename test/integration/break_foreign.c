@@ -72,7 +72,7 @@ END_TEST
 
 START_TEST(memory_below_foreign_memory_is_still_given_back)
 {
-	suite_skip_in_variant("dirty_bytes", "nothing is left to give back");
+	suite_skip_in_variant("purge-at-once", "nothing is left to give back");
 	enum { COUNT = 200 };
 	static void *held[COUNT];
 
@@ -151,7 +151,7 @@ END_TEST
 
 START_TEST(realloc_in_place_does_not_grow_into_what_a_foreign_shrink_took)
 {
-	suite_skip_in_variant("dirty_bytes", "the top is given back already, and the cut would go into live blocks");
+	suite_skip_in_variant("purge-at-once", "the top is given back already, and the cut would go into live blocks");
 	enum { HELD = 400 << 10, FREED = 900 << 10, CUT = 800 << 10 };
 	char *block = opaque(calloc(HELD, 1));
 	void *behind = opaque(calloc(FREED, 1));

@@ -161,7 +161,7 @@ END_TEST
 
 START_TEST(malloc_trim_gives_back_memory_and_lowers_the_break)
 {
-	suite_skip_in_variant("dirty_bytes", "nothing is left to give back");
+	suite_skip_in_variant("purge-at-once", "nothing is left to give back");
 	suite_skip_in_variant("no-break", "there is no break to lower");
 	suite_skip_in_variant("trim_break", "the break is not to be lowered");
 	malloc_trim(0);
@@ -184,7 +184,7 @@ END_TEST
 
 START_TEST(malloc_trim_returns_zero_where_nothing_is_left_to_give)
 {
-	suite_skip_in_variant("dirty_bytes", "nothing is left to give back");
+	suite_skip_in_variant("purge-at-once", "nothing is left to give back");
 	release(hold(1000, 10 * KIB), 1000);
 	const int first = malloc_trim(0), second = malloc_trim(0); /* Check allocates in between otherwise */
 	ck_assert_int_eq(first, 1);
@@ -194,7 +194,7 @@ END_TEST
 
 START_TEST(malloc_trim_gives_back_the_holes_between_live_blocks)
 {
-	suite_skip_in_variant("dirty_bytes", "nothing is left to give back");
+	suite_skip_in_variant("purge-at-once", "nothing is left to give back");
 	enum { COUNT = 400 };
 	void **held = hold(COUNT, 100 * KIB);
 	const size_t before = proc_rss_bytes();
@@ -212,7 +212,7 @@ END_TEST
 
 START_TEST(malloc_trim_keeps_the_pad_at_the_top)
 {
-	suite_skip_in_variant("dirty_bytes", "nothing is left to give back");
+	suite_skip_in_variant("purge-at-once", "nothing is left to give back");
 	suite_skip_in_variant("no-break", "there is no break to lower");
 	suite_skip_in_variant("trim_break", "the break is not to be lowered");
 	suite_skip_in_variant("mmap_threshold", "300 KiB are to be of the heap");

@@ -13,6 +13,7 @@
 #include "proc.h"
 #include "storm.h"
 
+#include <errno.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -34,6 +35,7 @@ static uint64_t seed;
 static double began, ends;
 static atomic_bool pause_work, stop;
 static atomic_uint resting;
+static atomic_uint map_turns; /* odd while the maps are used up */
 static atomic_ulong steps, forks, threads_made;
 static struct blocks of_thread[THREADS];
 static struct block old[OLD];      /* live from begin to end */
@@ -93,12 +95,26 @@ static void *live_shortly(void *own_seed)
 	return NULL;
 }
 
+/* While the maps are used up there may be none for the stack. */
+static pthread_t start_thread(uintptr_t own_seed)
+{
+	pthread_t thread;
+	unsigned turns;
+	int error;
+
+	do {
+		turns = map_turns;
+		error = pthread_create(&thread, NULL, live_shortly, (void *)own_seed);
+	} while (error == EAGAIN && (turns % 2 || turns != map_turns) && usleep(1000) == 0);
+	must(error == 0);
+	return thread;
+}
+
 static void end_threads(unsigned index, struct rng *rng)
 {
 	(void)index;
 	for (int i = 0; i < 20; i++) {
-		pthread_t thread;
-		must(pthread_create(&thread, NULL, live_shortly, (void *)(uintptr_t)rng_next(rng)) == 0);
+		const pthread_t thread = start_thread((uintptr_t)rng_next(rng));
 		must(pthread_join(thread, NULL) == 0);
 		threads_made++;
 	}
@@ -164,9 +180,11 @@ static void use_up_maps(unsigned index, struct rng *rng)
 {
 	if (index != 0 || rng_below(rng, 4))
 		return;
+	map_turns++;
 	maps_fill_all();
 	mix(index, rng);
 	maps_drop_all();
+	map_turns++;
 }
 
 static void trim(unsigned index, struct rng *rng)
