@@ -560,6 +560,16 @@ START_TEST(a_break_has_nothing_to_commit_ahead_of_a_fork)
 }
 END_TEST
 
+START_TEST(growth_is_of_whole_pages_of_the_kernel_and_no_less_than_is_asked_for)
+{
+	fake_os.page_bytes = 64 * KIB;
+	setup(true);
+	for (size_t bytes = PAGE_BYTES; bytes < MIB; bytes += 9 * PAGE_BYTES)
+		grow_region(0, bytes);
+	ck_assert_uint_eq(vm_regions[0].bytes % (64 * KIB), 0);
+}
+END_TEST
+
 START_TEST(larger_pages_of_the_kernel_keep_every_edge)
 {
 	fake_os.page_bytes = 64 * KIB;
@@ -607,6 +617,7 @@ int main(void)
 		above_the_limit_on_maps_a_reserve_grows_in_a_child_of_a_fork,
 		ahead_of_a_fork_half_of_the_rest_is_committed_or_as_much_as_the_kernel_grants,
 		a_break_has_nothing_to_commit_ahead_of_a_fork,
+		growth_is_of_whole_pages_of_the_kernel_and_no_less_than_is_asked_for,
 		larger_pages_of_the_kernel_keep_every_edge,
 		NULL,
 	};
