@@ -75,15 +75,16 @@ static void retire(struct mapping *mapping, struct range *range)
 	chain_spare(mapping, range);
 }
 
-/* Both are free, of one state, in the table and out of the sets by size. The older one stays, and so
- * does its place in the list by age. */
+/* Both are free, of one state, in the table and out of the sets by size. The longer one stays, and so
+ * does its place in the list by age. (With the older one's a little that is old makes much that is new go:
+ * 20 blocks of 5 to 25 MiB that take each other's place: 149,600 faults instead of 133,700.) */
 static struct range *merge(struct mapping *mapping, struct range *a, struct range *b)
 {
-	struct range *older = b->freed_ms < a->freed_ms ? b : a;
-	struct range *younger = older == a ? b : a;
-	vm_ranges_merge(&mapping->all, older, younger);
-	retire(mapping, younger);
-	return older;
+	struct range *longer = b->bytes > a->bytes ? b : a;
+	struct range *shorter = longer == a ? b : a;
+	vm_ranges_merge(&mapping->all, longer, shorter);
+	retire(mapping, shorter);
+	return longer;
 }
 
 static struct range *merge_neighbour(struct mapping *mapping, struct range *range,
@@ -252,6 +253,17 @@ struct range *vm_mapping_free(struct mapping *mapping, struct range *range, uint
 	range->state = RANGE_DIRTY;
 	join_aging(mapping, range, now_ms);
 	return settle(mapping, range);
+}
+
+struct range *vm_mapping_cut_dirty(struct mapping *mapping, struct range *range, size_t bytes)
+{
+	vm_assert(range->state == RANGE_DIRTY);
+	vm_fits_remove(&mapping->dirty, range);
+	struct range *rest = cut(mapping, range, bytes);
+	list_insert_before(&range->by_age, &rest->by_age);
+	vm_fits_insert(&mapping->dirty, range);
+	vm_fits_insert(&mapping->dirty, rest);
+	return rest;
 }
 
 struct range *vm_mapping_shrink(struct mapping *mapping, struct range *range, size_t bytes,

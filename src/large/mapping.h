@@ -89,8 +89,12 @@ struct range *vm_mapping_best(const struct mapping *mapping, size_t bytes, size_
 struct range *vm_mapping_use(struct mapping *mapping, struct range *range, size_t bytes,
 			     size_t alignment);
 
-/* LIVE -> DIRTY; the merged range, whose age is that of its oldest part. */
+/* LIVE -> DIRTY; the merged range, whose age is that of its longest part. */
 struct range *vm_mapping_free(struct mapping *mapping, struct range *range, uint64_t now_ms);
+
+/* Cuts a DIRTY range behind `bytes`; what lies behind, of the same age. One of the two is to be held at
+ * once: neighbours of one state else are one. Takes a record. */
+struct range *vm_mapping_cut_dirty(struct mapping *mapping, struct range *range, size_t bytes);
 
 /* Frees what a LIVE range has beyond `bytes`; the merged free range. Takes a record. */
 struct range *vm_mapping_shrink(struct mapping *mapping, struct range *range, size_t bytes,

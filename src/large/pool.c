@@ -14,6 +14,9 @@
 
 struct parking_place vm_parking[PARKING_PLACES];
 
+/* Of what is given back for being too much: a call pays for itself. */
+#define CUT_LEAST (256 * KIB)
+
 static struct {
 	struct lock gate; /* held by a fork from before it waits until it is over */
 	struct lock lock;
@@ -228,26 +231,46 @@ static void hold(struct pool_batch *batch, struct range *range)
 	vm_pool_batch_add(batch, range);
 }
 
-static bool is_too_much(size_t dirty)
+/* How many of so many DIRTY bytes are too much. */
+static size_t excess_of(size_t dirty)
 {
-	return dirty > vm_options.dirty_bytes && dirty > note_footprint();
+	return dirty > vm_options.dirty_bytes ? dirty - min_size(dirty, note_footprint()) : 0;
 }
 
-/* Holds what is too old, and the oldest of what is too much. */
+/* The end of a DIRTY range, of so many bytes or a few more; or its beginning, where a hole would cost a
+ * map; or all of it, where that is hardly more, or memory is out. */
+static struct range *cut_for(struct range *range, size_t bytes)
+{
+	bytes = align_up(max_size(bytes, CUT_LEAST), vm_os.page_bytes);
+	if (range->bytes <= bytes || !vm_mapping_prepay(&pool.mapping, 1))
+		return range;
+	size_t rest = range->bytes - bytes;
+	if (!vm_vma_splits(&pool.maps, range->start + rest, bytes))
+		return vm_mapping_cut_dirty(&pool.mapping, range, rest);
+	vm_mapping_cut_dirty(&pool.mapping, range, bytes);
+	return range;
+}
+
+/* Holds what is too old, and of the oldest as much as is too much. */
 static void collect_due(struct pool_batch *batch, uint64_t now_ms)
 {
 	while (batch->count < POOL_BATCH_MOST) {
 		struct range *oldest = vm_mapping_oldest(&pool.mapping);
-		if (!oldest || (now_ms < oldest->freed_ms + vm_options.decay_ms &&
-				!is_too_much(pool.mapping.dirty.bytes)))
+		if (!oldest)
 			return;
+		if (now_ms < oldest->freed_ms + vm_options.decay_ms) {
+			size_t excess = excess_of(pool.mapping.dirty.bytes);
+			if (!excess)
+				return;
+			oldest = cut_for(oldest, excess);
+		}
 		hold(batch, oldest);
 	}
 }
 
 void vm_pool_collect(struct pool_batch *batch, struct range *freed, uint64_t now_ms)
 {
-	if (is_too_much(freed->bytes))
+	if (excess_of(freed->bytes))
 		hold(batch, freed);
 	collect_due(batch, now_ms);
 }

@@ -257,6 +257,67 @@ START_TEST(a_range_above_the_bound_goes_without_pushing_out_the_others)
 }
 END_TEST
 
+/* Blocks of some MiB, each right above the last, in a map of their own. */
+static void alloc_row(char **blocks, const size_t *mebibytes, int count)
+{
+	size_t bytes = 0;
+	for (int i = 0; i < count; i++)
+		bytes += mebibytes[i] * MIB;
+	char *next = alloc_touched(bytes);
+	ck_assert(vm_large_free(next));
+	for (int i = 0; i < count; i++) {
+		blocks[i] = alloc(mebibytes[i] * MIB);
+		ck_assert_ptr_eq(blocks[i], next);
+		next += mebibytes[i] * MIB;
+	}
+}
+
+/* What comes next finds the rest. */
+START_TEST(of_the_oldest_range_no_more_goes_than_is_too_much)
+{
+	setup();
+	enum { LOWEST, OLD, SEPARATOR, YOUNG, HIGHEST, COUNT };
+	char *row[COUNT];
+	alloc_row(row, (const size_t[]){1, 8, 1, 3, 1}, COUNT);
+	vm_os.memory_bytes = 0;
+	vm_options.dirty_bytes = 10 * MIB;
+	ck_assert(vm_large_free(row[OLD]));
+	ck_assert_uint_eq(stats().large_dirty, 8 * MIB);
+	ck_assert(vm_large_free(row[YOUNG]));
+	ck_assert_uint_eq(stats().large_dirty, 10 * MIB);
+	ck_assert_int_eq(vm_large_classify(row[YOUNG]), MISUSE_FREED);
+	/* A call is worth 256 KiB. */
+	ck_assert(vm_large_resize(row[LOWEST], MIB - PAGE));
+	ck_assert_uint_eq(stats().large_dirty, 10 * MIB + PAGE - 256 * KIB);
+}
+END_TEST
+
+START_TEST(that_end_of_a_range_goes_that_leaves_no_hole)
+{
+	for (int highest = 0; highest < 2; highest++) {
+		setup();
+		char *row[3];
+		const size_t mebibytes[] = {highest ? 3 : 8, 1, highest ? 8 : 3};
+		alloc_row(row, mebibytes, 3);
+		vm_os.memory_bytes = 0;
+		vm_options.dirty_bytes = 10 * MIB;
+		char *old = row[highest ? 2 : 0];
+		char *gone = highest ? old + 7 * MIB : old;
+		size_t maps = fake_maps.count;
+		ck_assert(vm_large_free(old));
+		ck_assert(vm_large_free(row[highest ? 0 : 2]));
+		ck_assert_uint_eq(stats().large_dirty, 10 * MIB);
+		for (char *part = old; part < old + 8 * MIB; part += MIB)
+			ck_assert_int_eq(vm_large_classify(part),
+					 part == gone ? MISUSE_FOREIGN : MISUSE_FREED);
+		ck_assert_uint_eq(fake_maps.count, maps);
+		ck_assert(vm_large_free(row[1]));
+		vm_large_trim();
+		check_nothing_is_left();
+	}
+}
+END_TEST
+
 /* Frees a page, upon which the bound is looked at. */
 static void look_at_bound(void)
 {
@@ -994,6 +1055,8 @@ int main(void)
 		freed_memory_is_used_again_without_a_call,
 		no_more_is_kept_than_the_option_says,
 		a_range_above_the_bound_goes_without_pushing_out_the_others,
+		of_the_oldest_range_no_more_goes_than_is_too_much,
+		that_end_of_a_range_goes_that_leaves_no_hole,
 		a_quarter_of_the_live_may_be_kept,
 		below_its_own_peak_a_program_may_keep_as_much_as_it_has_live,
 		below_its_own_peak_a_program_may_keep_a_sixteenth_of_the_memory,

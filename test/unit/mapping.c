@@ -64,15 +64,29 @@ static void check_page(size_t page)
 		return;
 	if (range->state == RANGE_LIVE)
 		must(range->start == block_of[page]);
-	if (range->state == RANGE_DIRTY)
-		must(range->freed_ms <= freed_ms[page]);
 	bool begins = range->state == RANGE_LIVE && range->start == address_of(page);
 	must(vm_mapping_live(&mapping, address_of(page)) == (begins ? range : NULL));
+}
+
+/* The age of a merged range is that of one of its parts, and from then on of all. */
+static void check_age(const struct range *range)
+{
+	size_t end = page_of(range_end(range));
+	bool of_a_part = false;
+	for (size_t page = page_of(range->start); page < end; page++)
+		of_a_part |= freed_ms[page] == range->freed_ms;
+	must(of_a_part);
+	for (size_t page = page_of(range->start); page < end; page++)
+		freed_ms[page] = range->freed_ms;
 }
 
 static void check(void)
 {
 	vm_mapping_check(&mapping);
+	for (struct range *range = vm_ranges_first(&mapping.all); range;
+	     range = vm_ranges_next(&mapping.all, range))
+		if (range->state == RANGE_DIRTY)
+			check_age(range);
 	for (size_t page = 0; page < PAGES; page++)
 		check_page(page);
 }
@@ -362,27 +376,55 @@ START_TEST(the_oldest_goes_first_even_where_the_clock_of_a_thread_lags)
 }
 END_TEST
 
-START_TEST(merged_ranges_have_the_age_of_the_oldest)
+START_TEST(merged_ranges_have_the_age_of_the_longest)
 {
 	setup();
-	struct range *range[3];
-	for (size_t i = 0; i < 3; i++) {
-		range[i] = new_record(i * 2, 2);
+	const size_t first[] = {0, 1, 3, 10}, pages[] = {1, 2, 4, 1};
+	struct range *range[4];
+	for (size_t i = 0; i < 4; i++) {
+		range[i] = new_record(first[i], pages[i]);
 		vm_mapping_add_live(&mapping, range[i]);
 	}
 	vm_mapping_free(&mapping, range[0], 100);
+	vm_mapping_free(&mapping, range[3], 150);
 	vm_mapping_free(&mapping, range[2], 200);
+	ck_assert_ptr_eq(vm_mapping_oldest(&mapping), range[0]);
 	struct range *merged = vm_mapping_free(&mapping, range[1], 300);
-	ck_assert_uint_eq(merged->freed_ms, 100);
-	ck_assert_uint_eq(merged->bytes, 6 * PAGE_BYTES);
+	ck_assert_uint_eq(merged->freed_ms, 200);
+	ck_assert_uint_eq(merged->bytes, 7 * PAGE_BYTES);
+	ck_assert_uint_eq(mapping.dirty.count, 2);
+	ck_assert_ptr_eq(vm_mapping_oldest(&mapping), range[3]);
+	vm_mapping_hold_free(&mapping, range[3]);
 	ck_assert_ptr_eq(vm_mapping_oldest(&mapping), merged);
-	ck_assert_uint_eq(mapping.dirty.count, 1);
 
 	/* What is left of it by a block keeps that age. */
 	ck_assert(vm_mapping_prepay(&mapping, 2));
 	vm_mapping_use(&mapping, merged, PAGE_BYTES, PAGE_BYTES);
-	ck_assert_uint_eq(vm_mapping_oldest(&mapping)->freed_ms, 100);
-	ck_assert_uint_eq(mapping.dirty.bytes, 5 * PAGE_BYTES);
+	ck_assert_uint_eq(vm_mapping_oldest(&mapping)->freed_ms, 200);
+	ck_assert_uint_eq(mapping.dirty.bytes, 6 * PAGE_BYTES);
+}
+END_TEST
+
+START_TEST(a_part_that_is_cut_off_has_the_age_of_the_whole)
+{
+	setup();
+	struct range *range = new_record(0, 8);
+	struct range *younger = new_record(10, 1);
+	vm_mapping_add_live(&mapping, range);
+	vm_mapping_add_live(&mapping, younger);
+	vm_mapping_free(&mapping, range, 100);
+	vm_mapping_free(&mapping, younger, 200);
+	ck_assert(vm_mapping_prepay(&mapping, 1));
+	struct range *rest = vm_mapping_cut_dirty(&mapping, range, 3 * PAGE_BYTES);
+	ck_assert_uint_eq(range->bytes, 3 * PAGE_BYTES);
+	ck_assert_uint_eq(rest->start, address_of(3));
+	ck_assert_uint_eq(rest->bytes, 5 * PAGE_BYTES);
+	ck_assert_uint_eq(rest->freed_ms, 100);
+	ck_assert_ptr_eq(vm_mapping_best(&mapping, 4 * PAGE_BYTES, PAGE_BYTES), rest);
+	vm_mapping_hold_free(&mapping, range);
+	vm_mapping_check(&mapping);
+	ck_assert_ptr_eq(vm_mapping_oldest(&mapping), rest);
+	ck_assert_uint_eq(mapping.dirty.bytes, 6 * PAGE_BYTES);
 }
 END_TEST
 
@@ -424,7 +466,8 @@ int main(void)
 		any_sequence_keeps_the_state_of_every_page,
 		every_short_history_keeps_the_state_of_every_page,
 		the_oldest_goes_first_even_where_the_clock_of_a_thread_lags,
-		merged_ranges_have_the_age_of_the_oldest,
+		merged_ranges_have_the_age_of_the_longest,
+		a_part_that_is_cut_off_has_the_age_of_the_whole,
 		dirty_ranges_are_used_before_clean_ones,
 		prepaying_fails_where_records_are_out_and_spoils_nothing,
 		NULL,
