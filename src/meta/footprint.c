@@ -68,6 +68,11 @@ size_t vm_footprint_note(enum footprint_part part, size_t live, size_t dirty)
 			min_size(below_peak, max_size(live, vm_os.memory_bytes / 16)));
 }
 
+size_t vm_footprint_live(enum footprint_part part)
+{
+	return get(&footprint.live[part]);
+}
+
 bool vm_footprint_exceeded(uint64_t now_ms)
 {
 	if (now_ms < atomic_load_explicit(&footprint.next_ms, memory_order_relaxed))

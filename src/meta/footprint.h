@@ -18,6 +18,9 @@ enum footprint_part { FOOTPRINT_HEAP, FOOTPRINT_LARGE, FOOTPRINT_PARTS };
  */
 size_t vm_footprint_note(enum footprint_part part, size_t live, size_t dirty);
 
+/* What a part had live when it told last. */
+size_t vm_footprint_live(enum footprint_part part);
+
 /* Whether both together have more than does not raise the peak, since one has grown: asked for now and
  * then, true at most once in some ms, since what is locked in memory cannot be given back. */
 bool vm_footprint_exceeded(uint64_t now_ms);

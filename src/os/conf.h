@@ -18,7 +18,8 @@
 	X(shards, COUNT, 0, 0, 32, "sets of slabs that threads are spread over; 0: by CPUs")       \
 	X(cache_bytes, BYTES, 32 * MIB, 0, 64 * GIB,                                               \
 	  "bytes that all thread caches may hold, each half of what the others leave")             \
-	X(thread_cache_bytes, BYTES, 8 * MIB, 0, 1 * GIB, "bytes that one thread cache may hold")  \
+	X(thread_cache_bytes, BYTES, 8 * MIB, 0, 1 * GIB,                                          \
+	  "bytes that one thread cache may hold; above 1M all together half of the heap")          \
 	X(dirty_bytes, BYTES, 64 * MIB, 0, 64 * GIB,                                               \
 	  "freed memory that may raise the peak, or a quarter of the live, if that is more")       \
 	X(report_failures, SWITCH, 1, 0, 1,                                                        \

@@ -2,6 +2,7 @@
 #include "thread/tcache.h"
 
 #include "base/check.h"
+#include "meta/footprint.h"
 #include "meta/meta.h"
 #include "os/conf.h"
 #include "small/bin.h"
@@ -38,6 +39,10 @@ enum { ONE_WAY = 128 };
 /* Blocks with a slab each, 36 KiB to 1 MiB, stay in a cache that they missed so often of late: the former
  * tables of a table that grows are of no use there. (emacs, 200,000 hashed strings: 66 MB instead of 72.) */
 enum { MISSES_TO_STAY = 6 };
+
+/* What a cache may have in a process with a small heap. (4 threads that pass on blocks of 32 to 432 B, 4,096
+ * each at most: a peak of 8 MB instead of 20.) */
+#define SMALL_HEAP_BYTES (1 * MIB)
 
 /* All caches' room_bytes (tcache.pml). */
 static _Atomic size_t all_room_bytes;
@@ -110,12 +115,15 @@ static bool set_room(struct tcache *cache, unsigned class, size_t room)
 }
 
 /* So many more bytes for a cache. It leaves the others as much as it has: a few that take what they can
- * get would leave nothing for the next. */
+ * get would leave nothing for the next. What all have is a cost, which is to be small beside the heap. */
 static bool may_have(const struct tcache *cache, size_t bytes)
 {
 	size_t own = cache->room_bytes + bytes;
 	size_t all = atomic_load_explicit(&all_room_bytes, memory_order_relaxed) + bytes;
-	return own <= vm_options.thread_cache_bytes && all + own <= vm_options.cache_bytes;
+	size_t most = vm_options.cache_bytes;
+	if (own > SMALL_HEAP_BYTES)
+		most = min_size(most, vm_footprint_live(FOOTPRINT_HEAP) / 2);
+	return own <= vm_options.thread_cache_bytes && all + own <= most;
 }
 
 /* Doubles the room of a stack where its misses and the options allow it. */
