@@ -108,6 +108,6 @@ size_t vm_footprint_owed(struct allowance *allowance, size_t bytes, uint64_t now
 	if (held <= allowed)
 		return 0;
 	return allowance_left(allowance, min_size(bytes, held - allowed),
-			      min_size(live_most, vm_options.dirty_bytes), vm_options.decay_ms,
+			      min_size(live_most, vm_options.dirty_bytes), 4 * vm_options.decay_ms,
 			      now_ms);
 }

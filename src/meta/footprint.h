@@ -35,7 +35,7 @@ size_t vm_footprint_growth(size_t of_part[FOOTPRINT_PARTS]);
  * After memory that is new came into use, or before: how many of as many bytes that are free are to be
  * given back for it, so that both together are hardly more than was ever in use at once. What grew could
  * not use them, and would come on top of them. A part gives back no more than was in use, nor than
- * vm_options.dirty_bytes, in one decay time, on average: that keeps what it costs a program that would
+ * vm_options.dirty_bytes, in four decay times, on average: that keeps what it costs a program that would
  * have used them soon under 2 % of its time.
  */
 size_t vm_footprint_owed(struct allowance *allowance, size_t bytes, uint64_t now_ms);

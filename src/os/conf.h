@@ -13,13 +13,13 @@
 	X(mmap_threshold, BYTES, 1 * MIB, 64 * KIB, 1 * GIB,                                       \
 	  "blocks of at least this size are mapped on their own")                                  \
 	X(trim_break, SWITCH, 1, 0, 1, "lower the break when the heap's top is free")              \
-	X(decay_ms, COUNT, 1000, 0, 3600000,                                                       \
+	X(decay_ms, COUNT, 250, 0, 3600000,                                                        \
 	  "milliseconds that freed pages keep their memory at most")                               \
 	X(shards, COUNT, 0, 0, 32, "sets of slabs that threads are spread over; 0: by CPUs")       \
 	X(cache_bytes, BYTES, 32 * MIB, 0, 64 * GIB,                                               \
 	  "bytes that all thread caches may hold, each half of what the others leave")             \
 	X(thread_cache_bytes, BYTES, 8 * MIB, 0, 1 * GIB,                                          \
-	  "bytes that one thread cache may hold; above 1M all together half of the heap")          \
+	  "bytes that one thread cache may hold, for bursts above 2M if small beside the heap")    \
 	X(dirty_bytes, BYTES, 64 * MIB, 0, 64 * GIB,                                               \
 	  "freed memory that may raise the peak, or a quarter of the live, if that is more")       \
 	X(report_failures, SWITCH, 1, 0, 1,                                                        \

@@ -120,7 +120,7 @@ void vm_transfer_tick(uint64_t now_ms)
 	uint64_t due_ms = atomic_load_explicit(&next_tick_ms, memory_order_relaxed);
 	if (now_ms < due_ms ||
 	    !atomic_compare_exchange_strong_explicit(&next_tick_ms, &due_ms,
-						     now_ms + vm_options.decay_ms / 4 + 1,
+						     now_ms + vm_options.decay_ms + 1,
 						     memory_order_relaxed, memory_order_relaxed))
 		return;
 	for (unsigned class = 1; class < CLASS_COUNT; class++) {

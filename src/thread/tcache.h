@@ -104,7 +104,7 @@ void *vm_tcache_refill_pop(struct tcache *cache, unsigned class);
 /* Counts a block that was not refilled by the above, but had elsewhere. */
 void vm_tcache_note_refill(struct tcache *cache, unsigned class);
 
-/* Halves the stacks that nobody used, at most once in half the decay time. */
+/* Halves the stacks that nobody used, at most once in two decay times. */
 void vm_tcache_collect(struct tcache *cache, uint64_t now_ms);
 
 /* Returns all blocks. */

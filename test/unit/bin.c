@@ -244,7 +244,7 @@ static void try_quiet_slabs(void (*looks)(uint64_t *now_ms))
 
 static void let_time_pass(uint64_t *now_ms)
 {
-	tick_for(now_ms, 3 * vm_options.decay_ms);
+	tick_for(now_ms, 12 * vm_options.decay_ms);
 }
 
 static void grow_elsewhere(uint64_t *now_ms)
@@ -316,14 +316,14 @@ START_TEST(a_tick_looks_at_the_more_slabs_the_longer_the_last_one_is_ago)
 	vm_bins_tick(now_ms += 50);
 	expect_looks(class, &looks, 800);
 
-	/* When all have been looked at, it begins again after the decay time. */
+	/* When all have been looked at, it begins again after four decay times. */
 	vm_bins_tick(now_ms += 1000);
 	ck_assert_uint_ge(looked_at(class), PARTIAL - 1);
 	ck_assert_uint_eq(stats().purges, 0);
-	vm_bins_tick(now_ms + vm_options.decay_ms);
+	vm_bins_tick(now_ms + 4 * vm_options.decay_ms);
 	ck_assert_uint_eq(stats().purges, 0);
 	/* A slab has four pages to give back, which are work, too. */
-	vm_bins_tick(now_ms + vm_options.decay_ms + 1);
+	vm_bins_tick(now_ms + 4 * vm_options.decay_ms + 1);
 	ck_assert_uint_le(stats().purges, 4096 / 5 + 16);
 	ck_assert_uint_gt(stats().purges, (4096 - SHARDS * CLASS_COUNT) / 5);
 	vm_bins_check();
@@ -362,7 +362,7 @@ START_TEST(a_slab_in_use_keeps_its_pages)
 	must(vm_bin_fill(class, 0, blocks, 2 * slots) == 2 * slots);
 	for (size_t i = 0; i + 1 < slots; i++) {
 		vm_bin_flush(class, &blocks[slots + i], 1); /* of the slab that is full, not current */
-		tick_for(&now_ms, vm_options.decay_ms / 2);
+		tick_for(&now_ms, 2 * vm_options.decay_ms);
 	}
 	ck_assert_uint_eq(stats().purges, 0);
 	vm_bins_trim();

@@ -188,7 +188,7 @@ START_TEST(a_name_of_any_length_is_cut_and_the_line_ends)
 	fake_os.error[0] = 0;
 	init_with(NULL, setting);
 	ck_assert_uint_eq(lines_said(), 1);
-	ck_assert_ptr_nonnull(strstr(fake_os.error, "kept 1000\n"));
+	ck_assert_ptr_nonnull(strstr(fake_os.error, "kept 250\n"));
 }
 END_TEST
 
@@ -204,7 +204,7 @@ END_TEST
 START_TEST(a_name_without_a_value_is_bad)
 {
 	init_with(NULL, "decay_ms,shards:2");
-	ck_assert_uint_eq(vm_options.decay_ms, 1000);
+	ck_assert_uint_eq(vm_options.decay_ms, 250);
 	ck_assert_uint_eq(vm_options.shards, 2);
 	ck_assert_ptr_nonnull(strstr(fake_os.error, "bad value \"\" for decay_ms;"));
 }
@@ -227,7 +227,7 @@ START_TEST(a_set_user_id_program_does_not_read_the_environment)
 	vm_conf = "shards:5";
 	setenv("VMALLOC_CONF", "decay_ms:3,shards:6,help:true,nonsense:1", 1);
 	vm_conf_init();
-	ck_assert_uint_eq(vm_options.decay_ms, 1000);
+	ck_assert_uint_eq(vm_options.decay_ms, 250);
 	ck_assert_uint_eq(vm_options.shards, 5);
 	ck_assert_str_eq(fake_os.error, "");
 }

@@ -544,32 +544,36 @@ START_TEST(a_cache_takes_no_more_than_it_leaves_to_the_others)
 }
 END_TEST
 
+enum { FAR_CLASSES = 33 };
+
 static void swing_far_in_many_classes(struct tcache *cache)
 {
-	for (unsigned class = class_of_size(KIB); class <= class_of_size(16 * KIB); class++) {
+	unsigned first = class_of_size(KIB);
+	must(class_of_size(16 * KIB) == first + FAR_CLASSES - 1);
+	for (unsigned class = first; class < first + FAR_CLASSES; class++) {
 		swing(cache, class, 512 * KIB / vm_classes[class].bytes, 10);
 		vm_transfer_trim(); /* what is there counts as in use */
 	}
 }
 
-START_TEST(caches_of_more_than_a_mebibyte_have_half_of_the_heap_at_most)
+START_TEST(for_swings_caches_beyond_2_MiB_take_half_of_the_heap_at_most)
 {
 	setup();
+	const size_t usual = FAR_CLASSES * 32 * KIB;
 	struct tcache *cache = new_cache();
-	size_t first = 0;
-	for (unsigned class = class_of_size(KIB); class <= class_of_size(16 * KIB); class++)
-		first += 2 * vm_classes[class].bytes;
 	swing_far_in_many_classes(cache);
-	ck_assert_uint_le(cache->room_bytes, MIB + first);
-	ck_assert_uint_ge(cache->room_bytes, MIB / 2);
+	ck_assert_uint_le(cache->room_bytes, 2 * MIB + usual);
+	ck_assert_uint_gt(cache->room_bytes, 2 * MIB);
+	for (unsigned class = class_of_size(KIB); class <= class_of_size(16 * KIB); class++)
+		ck_assert_uint_ge(room(cache, class), 28 * KIB / vm_classes[class].bytes);
 
 	bool zeroed;
-	struct run *heap = vm_run_alloc(pages_of(16 * MIB), 1, &zeroed);
+	struct run *heap = vm_run_alloc(pages_of(18 * MIB), 1, &zeroed);
 	ck_assert_ptr_nonnull(heap);
 	swing_far_in_many_classes(cache);
-	/* And it leaves the others as much. */
-	ck_assert_uint_le(cache->room_bytes, (16 + 8) * MIB / 4 + first);
-	ck_assert_uint_ge(cache->room_bytes, 16 * MIB / 8);
+	/* And they leave the others as much. */
+	ck_assert_uint_le(cache->room_bytes, (18 + 8) * MIB / 4 + usual);
+	ck_assert_uint_gt(cache->room_bytes, 18 * MIB / 4);
 	vm_run_free(heap);
 	vm_tcache_delete(cache);
 	expect_all_back();
@@ -799,7 +803,7 @@ int main(void)
 		all_caches_together_do_not_exceed_cache_bytes,
 		blocks_that_have_a_slab_each_stay_from_the_sixth_miss_on,
 		a_cache_takes_no_more_than_it_leaves_to_the_others,
-		caches_of_more_than_a_mebibyte_have_half_of_the_heap_at_most,
+		for_swings_caches_beyond_2_MiB_take_half_of_the_heap_at_most,
 		with_no_bytes_for_caches_all_works_without_large_stacks,
 		misses_are_counted_up_to_the_greatest_number,
 		a_row_of_four_misses_is_a_swing,

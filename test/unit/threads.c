@@ -352,7 +352,7 @@ START_TEST(a_cache_gives_back_with_time_what_it_does_not_use)
 		vm_free(blocks[i]);
 	ck_assert_uint_gt(blocks_in_cache(class), 30);
 	for (int round = 0; round < 10; round++) {
-		fake_os_advance(vm_options.decay_ms);
+		fake_os_advance(4 * vm_options.decay_ms);
 		for (int i = 0; i < ALLOCATIONS; i++)
 			must(vm_malloc(4000));
 	}

@@ -189,7 +189,7 @@ START_TEST(what_lay_unused_between_two_ticks_goes_back_to_the_slabs)
 	ck_assert_uint_eq(vm_transfer_cached(), 300 * class_bytes(class));
 	ck_assert_uint_eq(small_live(), 300 * class_bytes(class));
 
-	/* No sooner than a quarter of the decay time after that. */
+	/* No sooner than a decay time after that. */
 	vm_transfer_tick(now_ms + 250);
 	ck_assert_uint_eq(vm_transfer_cached(), 300 * class_bytes(class));
 	vm_transfer_tick(now_ms + 251);
