@@ -8,9 +8,8 @@
 #include "base/base.h"
 
 struct allowance {
-	uint64_t ends_ms; /* the period that `left` is for */
-	size_t left;
-	size_t beyond; /* used already of the periods to come */
+	uint64_t ends_ms; /* the period */
+	size_t used;      /* in it; what is more than allowed counts for those to come */
 };
 
 /* What of `wanted` is still allowed, with `most` in `period_ms`. */
@@ -18,19 +17,15 @@ static inline size_t allowance_left(struct allowance *allowance, size_t wanted, 
 				    uint64_t period_ms, uint64_t now_ms)
 {
 	if (now_ms >= allowance->ends_ms) {
-		size_t used = min_size(allowance->beyond, most);
 		allowance->ends_ms = now_ms + period_ms;
-		allowance->beyond -= used;
-		allowance->left = most - used;
+		allowance->used -= min_size(allowance->used, most);
 	}
-	return min_size(wanted, allowance->left);
+	return min_size(wanted, most - min_size(most, allowance->used));
 }
 
 static inline void allowance_use(struct allowance *allowance, size_t used)
 {
-	size_t within = min_size(allowance->left, used);
-	allowance->left -= within;
-	allowance->beyond += used - within;
+	allowance->used += used;
 }
 
 #endif

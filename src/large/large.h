@@ -3,7 +3,7 @@
  * large.h - blocks that are mapped on their own.
  *
  * A freed block's range is kept for reuse with its memory, as long as footprint.h allows and for
- * vm_options.decay_ms at most; then it goes back to the kernel. What the kernel does not take back
+ * the long decay time at most (conf.h); then it goes back to the kernel. What the kernel does not take back
  * (munmap refused at the map limit) stays ours as addresses without memory, so that no free can fail
  * and nothing leaks.
  *
@@ -67,8 +67,8 @@ size_t vm_large_trim(void);
  * vm_footprint_owed tells, the oldest. */
 void vm_large_give_back_for(size_t bytes, uint64_t now_ms);
 
-/* Gives back what was freed longer than vm_options.decay_ms before `now_ms` (vm_os_now_ms). One load
- * and a compare where nothing is due. */
+/* Gives back what was freed the long decay time before `now_ms` (vm_os_now_ms) or earlier, and what was
+ * the decay time before, as far as that is allowed. One load and a compare where nothing is due. */
 void vm_large_tick(uint64_t now_ms);
 
 /* Gives back what is DIRTY beyond what may be kept by now (footprint.h). */

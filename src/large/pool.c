@@ -25,12 +25,14 @@ static struct {
 	struct budget budget;
 	_Atomic bool tight;        /* budget.tight, to be read without the lock */
 	size_t published;          /* maps.count when `tight` and `read_ms` were set */
-	_Atomic uint64_t due_ms;   /* when the oldest DIRTY range decays; read without the lock */
+	_Atomic uint64_t due_ms;   /* when a DIRTY range may be to go; read without the lock */
 	_Atomic uint64_t unpark_ms; /* when what is parked is freed in the table */
 	_Atomic uint64_t read_ms;  /* when the count of maps is to be read; read without the lock */
 	_Atomic uint32_t underway; /* operations outside the lock; written under it */
 	bool fork_waits;           /* for `underway` to become 0, or has it so */
-	struct allowance payments; /* of vm_pool_give_back_for */
+	struct allowance for_growth; /* what vm_pool_give_back_for gives back */
+	struct allowance for_age;    /* what goes before the long decay time is over */
+	uint64_t allowed_ms;         /* from when on some may, by for_age */
 	uint64_t purges;
 	uint64_t purged_bytes;
 	uint64_t splits_avoided;   /* unmaps not tried because they would have left a hole */
@@ -157,17 +159,27 @@ static size_t note_footprint(void)
 	return vm_footprint_note(FOOTPRINT_LARGE, pool.mapping.live_bytes, pool.mapping.dirty.bytes);
 }
 
+/* When a DIRTY range is old, and some may go, or when it is too old. */
+static uint64_t due_ms(void)
+{
+	const struct range *oldest = vm_mapping_oldest(&pool.mapping);
+	if (!oldest)
+		return UINT64_MAX;
+	uint64_t old_ms = oldest->freed_ms + vm_options.decay_ms;
+	uint64_t too_old_ms = oldest->freed_ms + conf_long_decay_ms();
+	if (old_ms < pool.allowed_ms)
+		old_ms = pool.allowed_ms;
+	return old_ms < too_old_ms ? old_ms : too_old_ms;
+}
+
 void vm_pool_leave(void)
 {
 	if (VM_DEBUG)
 		check_now_and_then();
-	const struct range *oldest = vm_mapping_oldest(&pool.mapping);
 	note_footprint();
 	if (UNLIKELY(pool.maps.count != pool.published))
 		publish_budget();
-	atomic_store_explicit(&pool.due_ms,
-			      oldest ? oldest->freed_ms + vm_options.decay_ms : UINT64_MAX,
-			      memory_order_relaxed);
+	atomic_store_explicit(&pool.due_ms, due_ms(), memory_order_relaxed);
 	lock_release(&pool.lock);
 }
 
@@ -251,21 +263,38 @@ static struct range *cut_for(struct range *range, size_t bytes)
 	return range;
 }
 
-/* Holds what is too old, and of the oldest as much as is too much. */
+static bool is_old(const struct range *range, uint64_t ms, uint64_t now_ms)
+{
+	return now_ms >= range->freed_ms + ms;
+}
+
+/* Of the oldest range what is to go, or NULL: all where it is too old, else as much as is too much, or as may
+ * go where it is old. */
+static struct range *part_due(struct range *oldest, uint64_t now_ms)
+{
+	if (is_old(oldest, conf_long_decay_ms(), now_ms))
+		return oldest;
+	size_t allowed = 0;
+	if (is_old(oldest, vm_options.decay_ms, now_ms))
+		allowed = vm_footprint_allowed(&pool.for_age, oldest->bytes, now_ms);
+	size_t bytes = max_size(allowed, excess_of(pool.mapping.dirty.bytes));
+	if (!bytes)
+		return NULL;
+	struct range *part = cut_for(oldest, bytes);
+	if (allowed) {
+		allowance_use(&pool.for_age, part->bytes);
+		pool.allowed_ms = vm_footprint_allowed_from(&pool.for_age);
+	}
+	return part;
+}
+
+/* Holds what is too old, or too much, the oldest first. */
 static void collect_due(struct pool_batch *batch, uint64_t now_ms)
 {
-	while (batch->count < POOL_BATCH_MOST) {
-		struct range *oldest = vm_mapping_oldest(&pool.mapping);
-		if (!oldest)
-			return;
-		if (now_ms < oldest->freed_ms + vm_options.decay_ms) {
-			size_t excess = excess_of(pool.mapping.dirty.bytes);
-			if (!excess)
-				return;
-			oldest = cut_for(oldest, excess);
-		}
-		hold(batch, oldest);
-	}
+	struct range *oldest, *part;
+	while (batch->count < POOL_BATCH_MOST && (oldest = vm_mapping_oldest(&pool.mapping)) &&
+	       (part = part_due(oldest, now_ms)))
+		hold(batch, part);
 }
 
 void vm_pool_collect(struct pool_batch *batch, struct range *freed, uint64_t now_ms)
@@ -386,12 +415,12 @@ void vm_pool_give_back_for(size_t bytes, uint64_t now_ms)
 	struct pool_batch batch;
 	vm_pool_batch_init(&batch);
 	vm_pool_enter();
-	bytes = vm_footprint_owed(&pool.payments, bytes, now_ms);
+	bytes = vm_footprint_owed(&pool.for_growth, bytes, now_ms);
 	size_t dirty = pool.mapping.dirty.bytes;
 	size_t keep = dirty - min_size(dirty, bytes);
 	while (batch.count < POOL_BATCH_MOST && pool.mapping.dirty.bytes > keep)
-		hold(&batch, vm_mapping_oldest(&pool.mapping));
-	allowance_use(&pool.payments, dirty - pool.mapping.dirty.bytes);
+		hold(&batch, cut_for(vm_mapping_oldest(&pool.mapping), pool.mapping.dirty.bytes - keep));
+	allowance_use(&pool.for_growth, dirty - pool.mapping.dirty.bytes);
 	leave_and_give_back(&batch);
 }
 

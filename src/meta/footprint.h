@@ -32,11 +32,20 @@ void vm_footprint_grown(enum footprint_part part, size_t bytes);
 size_t vm_footprint_growth(size_t of_part[FOOTPRINT_PARTS]);
 
 /*
+ * How many of so many free bytes a part may give back that may be wanted again soon: no more than a quarter
+ * of what was in use, or 4 MiB, nor than vm_options.dirty_bytes, in a long decay time, on average. That
+ * keeps what it costs a program that would have used them under 2 % of its time. Whoever gives some back
+ * tells the allowance.
+ */
+size_t vm_footprint_allowed(struct allowance *allowance, size_t bytes, uint64_t now_ms);
+
+/* When that is more than nothing; a time that is over, if it is now. */
+uint64_t vm_footprint_allowed_from(const struct allowance *allowance);
+
+/*
  * After memory that is new came into use, or before: how many of as many bytes that are free are to be
- * given back for it, so that both together are hardly more than was ever in use at once. What grew could
- * not use them, and would come on top of them. A part gives back no more than was in use, nor than
- * vm_options.dirty_bytes, in four decay times, on average: that keeps what it costs a program that would
- * have used them soon under 2 % of its time.
+ * given back for it, so that both together are hardly more than was ever in use at once, as far as that is
+ * allowed. What grew could not use them, and would come on top of them.
  */
 size_t vm_footprint_owed(struct allowance *allowance, size_t bytes, uint64_t now_ms);
 

@@ -14,7 +14,7 @@
 	  "blocks of at least this size are mapped on their own")                                  \
 	X(trim_break, SWITCH, 1, 0, 1, "lower the break when the heap's top is free")              \
 	X(decay_ms, COUNT, 250, 0, 3600000,                                                        \
-	  "milliseconds that freed pages keep their memory at most")                               \
+	  "milliseconds that freed pages keep their memory, at most four times that if many")      \
 	X(shards, COUNT, 0, 0, 32, "sets of slabs that threads are spread over; 0: by CPUs")       \
 	X(cache_bytes, BYTES, 32 * MIB, 0, 64 * GIB,                                               \
 	  "bytes that all thread caches may hold, each half of what the others leave")             \
@@ -40,6 +40,14 @@ struct conf {
 
 /* Read-only after vm_conf_init. */
 extern struct conf vm_options;
+
+/* What goes after vm_options.decay_ms has a bound (footprint.h); all goes after so many times that. */
+enum { LONG_DECAY = 4 };
+
+static inline uint64_t conf_long_decay_ms(void)
+{
+	return LONG_DECAY * vm_options.decay_ms;
+}
 
 void vm_conf_init(void);
 

@@ -327,7 +327,7 @@ void vm_bins_tick(uint64_t now_ms)
 		return;
 	size_t work = clamp_size((now_ms - look.last_ms) * WORK_A_MS, WORK_LEAST, WORK_MOST);
 	look.last_ms = now_ms;
-	uint64_t pause_ms = look_further(work) ? 4 * vm_options.decay_ms : 0;
+	uint64_t pause_ms = look_further(work) ? conf_long_decay_ms() : 0;
 	atomic_store_explicit(&look.due_ms, now_ms + pause_ms + 1, memory_order_release);
 }
 

@@ -6,7 +6,7 @@
  *    free, some taken), or in neither (all taken).
  * 2. A slab whose slots have all come back goes to the page heap, unless it is current.
  * 3. The pages without taken slots of a slab from which nothing was taken, and to which nothing came
- *    back, for four decay times, or while the heap grew, 8 ms at least, are given to the kernel; the
+ *    back, for a long decay time, or while the heap grew, 8 ms at least, are given to the kernel; the
  *    slab stays where it is.
  *
  * Blocks are taken from the current slab until it is full, then from the partial slab at the lowest
@@ -44,7 +44,7 @@ void vm_bin_flush(unsigned class, void *const *blocks, size_t count);
 /* Takes a slab that is one slot, which is taken, out of its bin. */
 void vm_bin_disown(struct run *slab);
 
-/* Looks, once in four decay times, for slabs that rule 3 is about; cheap when nothing is due. */
+/* Looks, once in a long decay time, for slabs that rule 3 is about; cheap when nothing is due. */
 void vm_bins_tick(uint64_t now_ms);
 
 /* After the heap took so much into use that had no memory: looks for them without waiting. A class with

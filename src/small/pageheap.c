@@ -25,7 +25,8 @@ static struct {
 	size_t slab_pages;
 	size_t region_pages; /* of all regions */
 	size_t purging_pages;
-	struct allowance payments;
+	struct allowance for_growth; /* what vm_pageheap_give_back_for gives back */
+	struct allowance for_age;    /* what a tick does before the long decay time is over */
 	uint64_t purges;
 	uint64_t purged_pages;
 	uint64_t trims;
@@ -34,6 +35,9 @@ static struct {
 
 /* Ranges purged by one round, with one taking of the lock before and one after. */
 enum { PURGE_BATCH = 32 };
+
+/* Of a run that goes in part: a call pays for itself. */
+enum { CUT_LEAST = 64 };
 
 static inline struct run *run_of_node(struct tree_node *node)
 {
@@ -406,9 +410,9 @@ static bool lower(struct run *run, size_t keep_pages)
 	return true;
 }
 
+/* The run is in no tree. */
 static void begin_purge(struct run *run)
 {
-	remove_free(run);
 	heap.purging_pages += run->pages;
 	run->state = RUN_PURGING;
 	list_insert_before(&heap.purging, &run->link);
@@ -446,8 +450,34 @@ static struct run *oldest_dirty(void)
 		       : CONTAINER_OF(heap.dirty_by_age.next, struct run, link);
 }
 
+/* The pages of a FREE run that stay where so many dirty ones are to go: those below the highest so many, or
+ * none where it has hardly more. */
+static size_t pages_below(const struct run *run, size_t dirty)
+{
+	dirty = max_size(dirty, CUT_LEAST);
+	if (run->dirty_pages <= dirty)
+		return 0;
+	const uint8_t *is_dirty = region_of_run(run)->dirty + first_page(run);
+	size_t page = run->pages;
+	while (dirty)
+		dirty -= is_dirty[--page];
+	return page;
+}
+
+/* Makes two of a FREE run; the upper one, in no tree, or all of it where memory is out. */
+static struct run *cut_off(struct run *run, size_t pages_below)
+{
+	struct run *upper = pages_below ? vm_meta_alloc(sizeof *upper) : NULL;
+	struct list *place = remove_free(run);
+	if (!upper)
+		return run;
+	cut(run, pages_below, upper);
+	insert_free(run, place);
+	return upper;
+}
+
 /*
- * Gives back the oldest dirty runs, as long as they were freed at `until_ms` or before or more than
+ * Gives back the oldest dirty runs that were freed at `until_ms` or before, as long as more than
  * `keep_pages` are dirty; a run at the top by lowering the break, but for `pad_pages`. What could not
  * be given back (locked in memory, less than a kernel page) is younger than `now_ms` afterwards, and
  * ends the round. Holds the lock on entry and return, but not while memory is given back. Returns the
@@ -465,15 +495,16 @@ static size_t purge(uint64_t until_ms, size_t keep_pages, size_t pad_pages, uint
 		count = 0;
 		struct run *run;
 		while (count < PURGE_BATCH && (run = oldest_dirty()) &&
-		       (run->freed_ms <= until_ms ||
-			(run->freed_ms <= now_ms && heap.dirty_pages > keep_pages))) {
-			size_t dirty = run->dirty_pages;
-			if (run == top_run(region_of_run(run)) && lower(run, pad_pages)) {
-				done += dirty;
+		       run->freed_ms <= until_ms && heap.dirty_pages > keep_pages) {
+			size_t dirty = heap.dirty_pages;
+			size_t below = pages_below(run, dirty - keep_pages);
+			if (run == top_run(region_of_run(run)) &&
+			    lower(run, max_size(pad_pages, below))) {
+				done += dirty - heap.dirty_pages;
 				continue;
 			}
-			begin_purge(run);
-			batch[count++] = run;
+			batch[count] = cut_off(run, below);
+			begin_purge(batch[count++]);
 		}
 		if (!count)
 			break;
@@ -495,19 +526,25 @@ static void bound_dirty(uint64_t now_ms)
 {
 	size_t allowed = note_footprint();
 	if (heap.dirty_pages > allowed)
-		purge(0, allowed - allowed / 8, 0, now_ms);
+		purge(now_ms, allowed - allowed / 8, 0, now_ms);
+}
+
+/* So many bytes of what was freed at `until_ms` or before. */
+static void pay(struct allowance *allowance, size_t bytes, uint64_t until_ms, uint64_t now_ms)
+{
+	size_t pages = bytes >> PAGE_SHIFT;
+	if (!pages)
+		return;
+	size_t keep = heap.dirty_pages - min_size(heap.dirty_pages, pages);
+	allowance_use(allowance, purge(until_ms, keep, 0, now_ms) << PAGE_SHIFT);
 }
 
 void vm_pageheap_give_back_for(size_t bytes, uint64_t now_ms)
 {
 	lock_take(&heap.lock);
-	size_t owed = heap.dirty_pages
-			      ? vm_footprint_owed(&heap.payments, bytes, now_ms) >> PAGE_SHIFT
-			      : 0;
-	if (owed) {
-		size_t keep = heap.dirty_pages - min_size(heap.dirty_pages, owed);
-		allowance_use(&heap.payments, purge(0, keep, 0, now_ms) << PAGE_SHIFT);
-	}
+	if (heap.dirty_pages)
+		pay(&heap.for_growth, vm_footprint_owed(&heap.for_growth, bytes, now_ms), now_ms,
+		    now_ms);
 	lock_release(&heap.lock);
 }
 
@@ -647,16 +684,21 @@ struct run *vm_run_holding(const struct region *region, uintptr_t address)
 	return run;
 }
 
+static uint64_t ago(uint64_t now_ms, uint64_t ms)
+{
+	return now_ms > ms ? now_ms - ms : 0;
+}
+
 void vm_pageheap_tick(uint64_t now_ms)
 {
 	if (now_ms < atomic_load_explicit(&heap.next_tick_ms, memory_order_relaxed))
 		return;
 	atomic_store_explicit(&heap.next_tick_ms, now_ms + vm_options.decay_ms / 8 + 1,
 			      memory_order_relaxed);
-	if (now_ms < vm_options.decay_ms)
-		return;
 	lock_take(&heap.lock);
-	purge(now_ms - vm_options.decay_ms, SIZE_MAX, 0, now_ms);
+	purge(ago(now_ms, conf_long_decay_ms()), 0, 0, now_ms);
+	size_t allowed = vm_footprint_allowed(&heap.for_age, heap.dirty_pages << PAGE_SHIFT, now_ms);
+	pay(&heap.for_age, allowed, ago(now_ms, vm_options.decay_ms), now_ms);
 	lock_release(&heap.lock);
 }
 
@@ -677,7 +719,7 @@ bool vm_pageheap_trim(size_t pad)
 		struct run *top = top_run(&vm_regions[i]);
 		lowered |= top && lower(top, pad_pages);
 	}
-	bool purged = purge(now_ms, SIZE_MAX, pad_pages, now_ms) > 0;
+	bool purged = purge(now_ms, 0, pad_pages, now_ms) > 0;
 	lock_release(&heap.lock);
 	return lowered || purged;
 }

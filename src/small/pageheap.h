@@ -83,7 +83,8 @@ bool vm_run_resize(struct run *run, size_t pages);
 /* The run that holds an address of a region, by looking back to its first page. Takes the lock. */
 struct run *vm_run_holding(const struct region *region, uintptr_t address);
 
-/* Gives back what has been free for the decay time; cheap when nothing is due. */
+/* Gives back what has been free for the long decay time, and for the decay time, as far as that is allowed;
+ * cheap when nothing is due. */
 void vm_pageheap_tick(uint64_t now_ms);
 
 /* Gives back what is free beyond what may be kept by now (footprint.h). */

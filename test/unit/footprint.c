@@ -109,6 +109,31 @@ START_TEST(no_more_is_owed_than_both_hold_above_what_was_ever_in_use)
 }
 END_TEST
 
+START_TEST(what_was_given_back_beyond_the_allowed_counts_for_the_periods_to_come)
+{
+	struct allowance allowance = {0};
+	setup();
+	vm_options.dirty_bytes = 10 * MIB;
+	vm_options.decay_ms = 10; /* a period is four of them */
+	vm_footprint_note(FOOTPRINT_HEAP, 2 * MIB, 0);
+	ck_assert_uint_eq(vm_footprint_allowed(&allowance, GIB, 100), 4 * MIB);
+	vm_footprint_note(FOOTPRINT_HEAP, 32 * MIB, 0);
+	ck_assert_uint_eq(vm_footprint_allowed(&allowance, GIB, 100), 8 * MIB);
+	vm_footprint_note(FOOTPRINT_HEAP, 160 * MIB, 0);
+	ck_assert_uint_eq(vm_footprint_allowed(&allowance, GIB, 100), 10 * MIB);
+	ck_assert_uint_eq(vm_footprint_allowed(&allowance, MIB, 100), MIB);
+	allowance_use(&allowance, 9 * MIB);
+	ck_assert_uint_eq(vm_footprint_allowed_from(&allowance), 0);
+	ck_assert_uint_eq(vm_footprint_allowed(&allowance, GIB, 139), MIB);
+	allowance_use(&allowance, 20 * MIB);
+	ck_assert_uint_eq(vm_footprint_allowed_from(&allowance), 140);
+	ck_assert_uint_eq(vm_footprint_allowed(&allowance, GIB, 139), 0);
+	ck_assert_uint_eq(vm_footprint_allowed(&allowance, GIB, 140), 0);
+	ck_assert_uint_eq(vm_footprint_allowed_from(&allowance), 180);
+	ck_assert_uint_eq(vm_footprint_allowed(&allowance, GIB, 180), MIB);
+}
+END_TEST
+
 static struct vm_stats figures(void)
 {
 	struct vm_stats stats = {0};
@@ -159,6 +184,7 @@ int main(void)
 		that_one_has_grown_is_told_now_and_then,
 		growth_is_told_once_and_by_its_part,
 		no_more_is_owed_than_both_hold_above_what_was_ever_in_use,
+		what_was_given_back_beyond_the_allowed_counts_for_the_periods_to_come,
 		where_one_heap_grows_the_other_gives_back,
 		NULL,
 	};

@@ -499,7 +499,7 @@ static void make_dirty(size_t count)
 	}
 	for (size_t i = 0; i < count; i++)
 		ck_assert(vm_large_free(blocks[i]));
-	vm_footprint_note(FOOTPRINT_HEAP, 0, 2 * count * MIB);
+	vm_footprint_note(FOOTPRINT_HEAP, 0, GIB);
 }
 
 START_TEST(what_grows_elsewhere_is_paid_for_by_the_oldest)
@@ -508,13 +508,14 @@ START_TEST(what_grows_elsewhere_is_paid_for_by_the_oldest)
 	uint64_t calls = fake_os.calls;
 	vm_large_give_back_for(MIB, fake_os.now_ms); /* nothing is there */
 	ck_assert_uint_eq(fake_os.calls, calls);
+	vm_footprint_note(FOOTPRINT_HEAP, 160 * MIB, 0); /* much was in use, so much may go */
 	make_dirty(30);
 	vm_large_give_back_for(MIB, fake_os.now_ms);
 	ck_assert_uint_eq(stats().large_dirty, 29 * MIB);
 	vm_large_give_back_for(4 * MIB + PAGE, fake_os.now_ms);
-	ck_assert_uint_eq(stats().large_dirty, 24 * MIB);
-	vm_large_give_back_for(GIB, fake_os.now_ms); /* a batch at a time */
-	ck_assert_uint_eq(stats().large_dirty, 8 * MIB);
+	ck_assert_uint_eq(stats().large_dirty, 25 * MIB - 256 * KIB); /* a call is worth it */
+	vm_large_give_back_for(GIB, fake_os.now_ms); /* a batch at a time: 16 ranges */
+	ck_assert_uint_eq(stats().large_dirty, 9 * MIB);
 	vm_large_give_back_for(GIB, fake_os.now_ms);
 	ck_assert_uint_eq(stats().large_dirty, 0);
 }
@@ -589,6 +590,29 @@ START_TEST(decay_gives_back_what_was_not_used_for_its_time)
 }
 END_TEST
 
+START_TEST(of_what_is_old_as_much_goes_as_is_allowed_and_after_four_decay_times_the_rest)
+{
+	setup();
+	vm_options.decay_ms = 1000;
+	char *block = alloc_touched(12 * MIB);
+	alloc_touched(12 * MIB); /* lives: as much dirty is not too much */
+	uint64_t freed_ms = fake_os_advance(5000);
+	ck_assert(vm_large_free(block));
+	vm_options.dirty_bytes = 4 * MIB;
+	vm_large_tick(freed_ms + 999);
+	ck_assert_uint_eq(stats().large_dirty, 12 * MIB);
+	for (uint64_t ms = 1000; ms < 4000; ms += 200) {
+		vm_large_tick(freed_ms + ms);
+		ck_assert_uint_eq(stats().large_dirty, 8 * MIB);
+	}
+	uint64_t calls = fake_os.calls;
+	vm_large_tick(freed_ms + 3999);
+	ck_assert_uint_eq(fake_os.calls, calls);
+	vm_large_tick(freed_ms + 4000);
+	ck_assert_uint_eq(stats().large_dirty, 0);
+}
+END_TEST
+
 START_TEST(a_tick_gives_back_any_number_of_ranges)
 {
 	setup();
@@ -600,7 +624,7 @@ START_TEST(a_tick_gives_back_any_number_of_ranges)
 	}
 	for (int i = 0; i < COUNT; i++)
 		ck_assert(vm_large_free(blocks[i]));
-	vm_large_tick(fake_os_advance(vm_options.decay_ms));
+	vm_large_tick(fake_os_advance(4 * vm_options.decay_ms));
 	ck_assert_uint_eq(stats().large_dirty, 0);
 	ck_assert_uint_eq(stats().purges, COUNT);
 	ck_assert_uint_eq(stats().purged_bytes, COUNT * 64 * KIB);
@@ -1071,6 +1095,7 @@ int main(void)
 		a_trim_gives_back_any_number_of_ranges_and_tells_of_all,
 		no_more_is_parked_than_may_be_kept,
 		decay_gives_back_what_was_not_used_for_its_time,
+		of_what_is_old_as_much_goes_as_is_allowed_and_after_four_decay_times_the_rest,
 		a_tick_gives_back_any_number_of_ranges,
 		no_decay_time_means_nothing_is_kept,
 		trim_says_what_it_gave_back,

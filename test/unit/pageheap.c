@@ -619,28 +619,47 @@ START_TEST(no_more_is_paid_in_four_decay_times_than_the_option_says)
 }
 END_TEST
 
-START_TEST(what_was_paid_too_much_counts_for_the_periods_to_come)
+/* A free run of 10 MiB, in the middle of the heap. */
+static struct run *free_10_mib(void)
+{
+	struct run *great = new_run(10 * MIB / PAGE_BYTES);
+	new_run(1);
+	vm_run_free(great);
+	return great;
+}
+
+START_TEST(of_a_run_no_more_goes_than_is_paid)
 {
 	setup();
-	vm_options.trim_break = 0;
-	struct run *great[2];
-	for (int i = 0; i < 2; i++) {
-		great[i] = new_run(10 * MIB / PAGE_BYTES);
-		new_run(1);
-	}
-	vm_run_free(great[0]);
-	vm_run_free(great[1]);
-	vm_options.dirty_bytes = 2 * MIB;
+	const char *start = (const char *)free_10_mib()->start;
 	vm_footprint_note(FOOTPRINT_LARGE, 0, 64 * MIB);
-	pay(MIB); /* a run goes as a whole */
-	ck_assert_uint_eq(stats().heap_free_dirty, 10 * MIB);
-	for (int period = 1; period <= 4; period++) {
-		fake_os_advance(4 * vm_options.decay_ms + 1);
-		pay(MIB);
-		ck_assert_uint_eq(stats().heap_free_dirty, 10 * MIB);
-	}
-	fake_os_advance(4 * vm_options.decay_ms + 1);
 	pay(MIB);
+	ck_assert_uint_eq(stats().heap_free_dirty, 9 * MIB);
+	ck_assert_uint_eq(fake_os_resident_bytes(start, 9 * MIB), 9 * MIB);
+	ck_assert_uint_eq(fake_os_resident_bytes(start + 9 * MIB, MIB), 0);
+	/* A call is worth 256 KiB. */
+	pay(PAGE_BYTES);
+	ck_assert_uint_eq(stats().heap_free_dirty, 9 * MIB - 256 * KIB);
+	/* They are one run again. */
+	bool zeroed;
+	ck_assert_ptr_eq((char *)vm_run_alloc(10 * MIB / PAGE_BYTES, 1, &zeroed)->start, start);
+	check();
+}
+END_TEST
+
+START_TEST(of_what_is_old_as_much_goes_as_is_allowed_and_after_four_decay_times_the_rest)
+{
+	setup();
+	uint64_t freed_ms = fake_os_advance(5000);
+	free_10_mib();
+	vm_options.dirty_bytes = 2 * MIB;
+	vm_pageheap_tick(freed_ms + 999);
+	ck_assert_uint_eq(stats().heap_free_dirty, 10 * MIB);
+	for (uint64_t ms = 1000; ms < 4000; ms += 200) {
+		vm_pageheap_tick(freed_ms + ms + 125);
+		ck_assert_uint_eq(stats().heap_free_dirty, 8 * MIB);
+	}
+	vm_pageheap_tick(freed_ms + 4000 + 126);
 	ck_assert_uint_eq(stats().heap_free_dirty, 0);
 	check();
 }
@@ -885,7 +904,8 @@ int main(void)
 		what_is_new_is_paid_for_with_what_is_free,
 		what_is_mapped_elsewhere_is_paid_for_too,
 		no_more_is_paid_in_four_decay_times_than_the_option_says,
-		what_was_paid_too_much_counts_for_the_periods_to_come,
+		of_a_run_no_more_goes_than_is_paid,
+		of_what_is_old_as_much_goes_as_is_allowed_and_after_four_decay_times_the_rest,
 		memory_that_is_there_is_used_first_and_the_lowest_of_equals,
 		the_shortest_run_that_lies_well_is_used,
 		the_last_run_grows_with_its_region_where_no_memory_lies_ready,
