@@ -14,8 +14,8 @@
 
 struct parking_place vm_parking[PARKING_PLACES];
 
-/* Of what is given back for being too much: a call pays for itself. */
-#define CUT_LEAST (256 * KIB)
+/* Of a range that goes in part: a call pays for itself. */
+#define CUT_LEAST_BYTES (256 * KIB)
 
 static struct {
 	struct lock gate; /* held by a fork from before it waits until it is over */
@@ -249,11 +249,11 @@ static size_t excess_of(size_t dirty)
 	return dirty > vm_options.dirty_bytes ? dirty - min_size(dirty, note_footprint()) : 0;
 }
 
-/* The end of a DIRTY range, of so many bytes or a few more; or its beginning, where a hole would cost a
- * map; or all of it, where that is hardly more, or memory is out. */
+/* The end of a DIRTY range, of so many bytes or a few more; or its beginning, where the end would leave a
+ * hole; or all of it, where that is hardly more, or memory is out. */
 static struct range *cut_for(struct range *range, size_t bytes)
 {
-	bytes = align_up(max_size(bytes, CUT_LEAST), vm_os.page_bytes);
+	bytes = align_up(max_size(bytes, CUT_LEAST_BYTES), vm_os.page_bytes);
 	if (range->bytes <= bytes || !vm_mapping_prepay(&pool.mapping, 1))
 		return range;
 	size_t rest = range->bytes - bytes;
@@ -268,24 +268,25 @@ static bool is_old(const struct range *range, uint64_t ms, uint64_t now_ms)
 	return now_ms >= range->freed_ms + ms;
 }
 
-/* Of the oldest range what is to go, or NULL: all where it is too old, else as much as is too much, or as may
- * go where it is old. */
+/* How many bytes of a range go because it is old; they count as given back. */
+static size_t claim_for_age(const struct range *range, uint64_t now_ms)
+{
+	if (!is_old(range, vm_options.decay_ms, now_ms))
+		return 0;
+	size_t bytes = vm_footprint_allowed(&pool.for_age, range->bytes, now_ms);
+	allowance_use(&pool.for_age, bytes);
+	pool.allowed_ms = vm_footprint_allowed_from(&pool.for_age);
+	return bytes;
+}
+
+/* Of the oldest range what is to go, or NULL: all where it is too old, else as much as is too much, or
+ * as may go where it is old. */
 static struct range *part_due(struct range *oldest, uint64_t now_ms)
 {
 	if (is_old(oldest, conf_long_decay_ms(), now_ms))
 		return oldest;
-	size_t allowed = 0;
-	if (is_old(oldest, vm_options.decay_ms, now_ms))
-		allowed = vm_footprint_allowed(&pool.for_age, oldest->bytes, now_ms);
-	size_t bytes = max_size(allowed, excess_of(pool.mapping.dirty.bytes));
-	if (!bytes)
-		return NULL;
-	struct range *part = cut_for(oldest, bytes);
-	if (allowed) {
-		allowance_use(&pool.for_age, part->bytes);
-		pool.allowed_ms = vm_footprint_allowed_from(&pool.for_age);
-	}
-	return part;
+	size_t bytes = max_size(claim_for_age(oldest, now_ms), excess_of(pool.mapping.dirty.bytes));
+	return bytes ? cut_for(oldest, bytes) : NULL;
 }
 
 /* Holds what is too old, or too much, the oldest first. */
@@ -327,7 +328,7 @@ static struct segment *let_go(const struct range *range)
 
 /*
  * The fate of one range: unmapped, or, where that would need a map that is not to be had, purged, or,
- * where it is locked in memory, left as it is to be tried again when it has aged anew.
+ * where it is locked in memory, left as it is to be tried again later.
  */
 static enum range_state try_to_give_back(const struct range *range)
 {

@@ -109,8 +109,8 @@ struct pool_batch {
 void vm_pool_batch_init(struct pool_batch *batch);
 void vm_pool_batch_add(struct pool_batch *batch, struct range *range);
 
-/* Under the lock: holds what is too old or too much after `freed` became free. A range that alone is
- * more than may be kept does not push out the others. */
+/* Under the lock: holds what is too old or too much, or old as far as that may go, after `freed` became
+ * free. A range that alone is more than may be kept does not push out the others. */
 void vm_pool_collect(struct pool_batch *batch, struct range *freed, uint64_t now_ms);
 
 /* Under the lock: holds what is too much after the live has grown by a map, or more of one. */
@@ -118,7 +118,7 @@ void vm_pool_collect_excess(struct pool_batch *batch);
 
 /* Leaves the lock and gives the batch back, which ends with it. A range that would leave a hole where
  * the budget is tight, or that the kernel does not unmap, is purged and becomes CLEAN; if it cannot even
- * be purged, it is locked in memory and becomes DIRTY anew. */
+ * be purged, it is locked in memory and becomes DIRTY again. */
 void vm_pool_leave_and_give_back(struct pool_batch *batch);
 
 /* large.h: vm_large_trim, vm_large_give_back_for, vm_large_tick, vm_large_give_excess_back,

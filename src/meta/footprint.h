@@ -33,9 +33,9 @@ size_t vm_footprint_growth(size_t of_part[FOOTPRINT_PARTS]);
 
 /*
  * How many of so many free bytes a part may give back that may be wanted again soon: no more than a quarter
- * of what was in use, or 4 MiB, nor than vm_options.dirty_bytes, in a long decay time, on average. That
- * keeps what it costs a program that would have used them under 2 % of its time. Whoever gives some back
- * tells the allowance.
+ * of what was in use, or 4 MiB, nor than vm_options.dirty_bytes, in a long decay time, on average. A program
+ * that would have used them loses 2 % of its time at most by each allowance. Whoever gives some back tells
+ * the allowance.
  */
 size_t vm_footprint_allowed(struct allowance *allowance, size_t bytes, uint64_t now_ms);
 

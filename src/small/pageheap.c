@@ -37,7 +37,7 @@ static struct {
 enum { PURGE_BATCH = 32 };
 
 /* Of a run that goes in part: a call pays for itself. */
-enum { CUT_LEAST = 64 };
+enum { CUT_LEAST_PAGES = 64 };
 
 static inline struct run *run_of_node(struct tree_node *node)
 {
@@ -454,7 +454,7 @@ static struct run *oldest_dirty(void)
  * none where it has hardly more. */
 static size_t pages_below(const struct run *run, size_t dirty)
 {
-	dirty = max_size(dirty, CUT_LEAST);
+	dirty = max_size(dirty, CUT_LEAST_PAGES);
 	if (run->dirty_pages <= dirty)
 		return 0;
 	const uint8_t *is_dirty = region_of_run(run)->dirty + first_page(run);
@@ -478,10 +478,10 @@ static struct run *cut_off(struct run *run, size_t pages_below)
 
 /*
  * Gives back the oldest dirty runs that were freed at `until_ms` or before, as long as more than
- * `keep_pages` are dirty; a run at the top by lowering the break, but for `pad_pages`. What could not
- * be given back (locked in memory, less than a kernel page) is younger than `now_ms` afterwards, and
- * ends the round. Holds the lock on entry and return, but not while memory is given back. Returns the
- * pages given back.
+ * `keep_pages` are dirty, the last one in part; a run at the top by lowering the break, but for
+ * `pad_pages`. What could not be given back (locked in memory, less than a kernel page) counts as freed
+ * after `now_ms`, unless it joins a larger part that stayed, and ends the round. Holds the lock on entry
+ * and return, but not while memory is given back. Returns the pages given back.
  */
 static size_t purge(uint64_t until_ms, size_t keep_pages, size_t pad_pages, uint64_t now_ms)
 {

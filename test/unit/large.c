@@ -605,11 +605,58 @@ START_TEST(of_what_is_old_as_much_goes_as_is_allowed_and_after_four_decay_times_
 		vm_large_tick(freed_ms + ms);
 		ck_assert_uint_eq(stats().large_dirty, 8 * MIB);
 	}
-	uint64_t calls = fake_os.calls;
-	vm_large_tick(freed_ms + 3999);
-	ck_assert_uint_eq(fake_os.calls, calls);
 	vm_large_tick(freed_ms + 4000);
 	ck_assert_uint_eq(stats().large_dirty, 0);
+}
+END_TEST
+
+/* Whoever leaves the lock tells the footprint what is live. */
+static bool tick_takes_the_lock(uint64_t now_ms)
+{
+	const size_t nonsense = 12345;
+	vm_footprint_note(FOOTPRINT_LARGE, nonsense, 0);
+	vm_large_tick(now_ms);
+	return vm_footprint_live(FOOTPRINT_LARGE) != nonsense;
+}
+
+START_TEST(a_tick_takes_no_lock_until_more_of_what_is_old_may_go)
+{
+	for (size_t bound = 0; bound <= 4 * MIB; bound += 4 * MIB) {
+		setup();
+		vm_options.decay_ms = 1000;
+		char *block = alloc_touched(12 * MIB);
+		char *live = alloc_touched(12 * MIB);
+		uint64_t freed_ms = fake_os_advance(50000);
+		vm_large_tick(freed_ms);
+		ck_assert(vm_large_free(block));
+		vm_options.dirty_bytes = bound;
+		vm_large_tick(freed_ms + 999); /* looks for what is parked */
+		ck_assert(!tick_takes_the_lock(freed_ms + 999));
+		ck_assert(tick_takes_the_lock(freed_ms + 1000));
+		ck_assert_uint_eq(stats().large_dirty, 12 * MIB - bound);
+		ck_assert(!tick_takes_the_lock(freed_ms + 1001));
+		vm_large_tick(freed_ms + 3999);
+		ck_assert(!tick_takes_the_lock(freed_ms + 3999));
+		ck_assert(tick_takes_the_lock(freed_ms + 4000));
+		ck_assert_uint_eq(stats().large_dirty, 0);
+		ck_assert(vm_large_free(live));
+		vm_large_trim();
+	}
+}
+END_TEST
+
+START_TEST(what_goes_in_part_are_whole_pages_of_the_kernel)
+{
+	fake_os.page_bytes = 64 * KIB;
+	setup();
+	enum { LOWEST, OLD, SEPARATOR, YOUNG, HIGHEST, COUNT };
+	char *row[COUNT];
+	alloc_row(row, (const size_t[]){1, 8, 1, 3, 1}, COUNT);
+	vm_os.memory_bytes = 0;
+	vm_options.dirty_bytes = 10 * MIB + PAGE;
+	ck_assert(vm_large_free(row[OLD]));
+	ck_assert(vm_large_free(row[YOUNG]));
+	ck_assert_uint_eq(stats().large_dirty, 10 * MIB);
 }
 END_TEST
 
@@ -1096,6 +1143,8 @@ int main(void)
 		no_more_is_parked_than_may_be_kept,
 		decay_gives_back_what_was_not_used_for_its_time,
 		of_what_is_old_as_much_goes_as_is_allowed_and_after_four_decay_times_the_rest,
+		a_tick_takes_no_lock_until_more_of_what_is_old_may_go,
+		what_goes_in_part_are_whole_pages_of_the_kernel,
 		a_tick_gives_back_any_number_of_ranges,
 		no_decay_time_means_nothing_is_kept,
 		trim_says_what_it_gave_back,

@@ -647,6 +647,22 @@ START_TEST(of_a_run_no_more_goes_than_is_paid)
 }
 END_TEST
 
+START_TEST(the_top_goes_in_part_too)
+{
+	setup();
+	struct run *great = new_run(10 * MIB / PAGE_BYTES);
+	size_t mapped = stats().heap_mapped;
+	size_t behind = (mapped - (great->start + bytes_of(great) - vm_regions[0].base));
+	vm_run_free(great);
+	ck_assert_uint_eq(stats().heap_free_dirty, 10 * MIB);
+	vm_footprint_note(FOOTPRINT_LARGE, 0, 64 * MIB);
+	pay(MIB);
+	ck_assert_uint_eq(stats().heap_free_dirty, 9 * MIB);
+	ck_assert_uint_eq(stats().heap_mapped, mapped - behind - MIB);
+	check();
+}
+END_TEST
+
 START_TEST(of_what_is_old_as_much_goes_as_is_allowed_and_after_four_decay_times_the_rest)
 {
 	setup();
@@ -905,6 +921,7 @@ int main(void)
 		what_is_mapped_elsewhere_is_paid_for_too,
 		no_more_is_paid_in_four_decay_times_than_the_option_says,
 		of_a_run_no_more_goes_than_is_paid,
+		the_top_goes_in_part_too,
 		of_what_is_old_as_much_goes_as_is_allowed_and_after_four_decay_times_the_rest,
 		memory_that_is_there_is_used_first_and_the_lowest_of_equals,
 		the_shortest_run_that_lies_well_is_used,
