@@ -2,10 +2,10 @@
 /*
  * large.h - blocks that are mapped on their own.
  *
- * A freed block's range is kept for reuse with its memory, as long as footprint.h allows and for
- * the long decay time at most (conf.h); then it goes back to the kernel. What the kernel does not take back
- * (munmap refused at the map limit) stays ours as addresses without memory, so that no free can fail
- * and nothing leaks.
+ * A freed block's range is kept for reuse with its memory, as long as footprint.h allows and for the
+ * long decay time at most (conf.h); then it goes back to the kernel. What the kernel does not take
+ * back (munmap refused at the map limit) stays ours as addresses without memory, so that no free can
+ * fail and nothing leaks.
  *
  * Every function may be called from any thread; each takes RANK_LARGE and, under it, RANK_META. No
  * system call that works on memory is made under the lock. errno is not preserved.

@@ -14,9 +14,6 @@
 
 struct parking_place vm_parking[PARKING_PLACES];
 
-/* Of a range that goes in part: a call pays for itself. */
-#define CUT_LEAST_BYTES (256 * KIB)
-
 static struct {
 	struct lock gate; /* held by a fork from before it waits until it is over */
 	struct lock lock;
@@ -253,7 +250,7 @@ static size_t excess_of(size_t dirty)
  * hole; or all of it, where that is hardly more, or memory is out. */
 static struct range *cut_for(struct range *range, size_t bytes)
 {
-	bytes = align_up(max_size(bytes, CUT_LEAST_BYTES), vm_os.page_bytes);
+	bytes = align_up(max_size(bytes, FOOTPRINT_CUT_LEAST), vm_os.page_bytes);
 	if (range->bytes <= bytes || !vm_mapping_prepay(&pool.mapping, 1))
 		return range;
 	size_t rest = range->bytes - bytes;

@@ -8,6 +8,9 @@
 
 #include "base/allowance.h"
 
+/* What goes in part goes by so many bytes or more: a call pays for itself. */
+#define FOOTPRINT_CUT_LEAST (256 * KIB)
+
 enum footprint_part { FOOTPRINT_HEAP, FOOTPRINT_LARGE, FOOTPRINT_PARTS };
 
 /*

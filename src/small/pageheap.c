@@ -36,9 +36,6 @@ static struct {
 /* Ranges purged by one round, with one taking of the lock before and one after. */
 enum { PURGE_BATCH = 32 };
 
-/* Of a run that goes in part: a call pays for itself. */
-enum { CUT_LEAST_PAGES = 64 };
-
 static inline struct run *run_of_node(struct tree_node *node)
 {
 	return node ? CONTAINER_OF(node, struct run, node) : NULL;
@@ -454,7 +451,7 @@ static struct run *oldest_dirty(void)
  * none where it has hardly more. */
 static size_t pages_below(const struct run *run, size_t dirty)
 {
-	dirty = max_size(dirty, CUT_LEAST_PAGES);
+	dirty = max_size(dirty, FOOTPRINT_CUT_LEAST >> PAGE_SHIFT);
 	if (run->dirty_pages <= dirty)
 		return 0;
 	const uint8_t *is_dirty = region_of_run(run)->dirty + first_page(run);
