@@ -40,13 +40,14 @@ enum { ONE_WAY = 128 };
  * tables of a table that grows are of no use there. (emacs, 200,000 hashed strings: 66 MB instead of 72.) */
 enum { MISSES_TO_STAY = 6 };
 
-/* Swings may use them in a process with a small heap, too. (4 threads that pass on blocks of 32 to 432 B,
- * 4,096 each at most: a peak of 10 MB instead of 17, in the same time; batches of 10,000 after blocks of 512
- * KiB take a sixth more instructions with half of that.) */
-#define SMALL_HEAP_BYTES (2 * MIB)
+/* Room for blocks that share slabs, which a cache may have in a process with a small heap, too. (4 threads
+ * that pass on blocks of 32 to 432 B, 4,096 each at most: a peak of 6 MB instead of 10 with 2 MiB, and 17
+ * without a bound, in the same time.) */
+#define SMALL_HEAP_BYTES (512 * KIB)
 
-/* All caches' room_bytes (tcache.pml). */
+/* All caches' room_bytes (tcache.pml), and what of them is for blocks that share slabs. */
 static _Atomic size_t all_room_bytes;
+static _Atomic size_t all_shared_bytes;
 
 static size_t stack_room(const struct cache_stack *stack)
 {
@@ -91,9 +92,13 @@ struct tcache *vm_tcache_new(unsigned shard)
 
 static void change_room(struct tcache *cache, unsigned class, size_t from, size_t to)
 {
-	size_t bytes = vm_classes[class].bytes;
-	cache->room_bytes += (to - from) * bytes;
-	atomic_fetch_add_explicit(&all_room_bytes, (to - from) * bytes, memory_order_relaxed);
+	size_t bytes = (to - from) * vm_classes[class].bytes;
+	cache->room_bytes += bytes;
+	atomic_fetch_add_explicit(&all_room_bytes, bytes, memory_order_relaxed);
+	if (vm_classes[class].slots == 1)
+		return;
+	cache->shared_bytes += bytes;
+	atomic_fetch_add_explicit(&all_shared_bytes, bytes, memory_order_relaxed);
 }
 
 /* A stack of `room` with the same blocks, which it can hold. False: no memory, the old one stays. */
@@ -116,15 +121,20 @@ static bool set_room(struct tcache *cache, unsigned class, size_t room)
 }
 
 /* So many more bytes for a cache. It leaves the others as much as it has: a few that take what they can
- * get would leave nothing for the next. What swings take is to be small beside the heap. */
-static bool may_have(const struct tcache *cache, size_t bytes, bool for_swings)
+ * get would leave nothing for the next. */
+static bool may_have(const struct tcache *cache, size_t bytes)
 {
 	size_t own = cache->room_bytes + bytes;
 	size_t all = atomic_load_explicit(&all_room_bytes, memory_order_relaxed) + bytes;
-	size_t most = vm_options.cache_bytes;
-	if (for_swings && own > SMALL_HEAP_BYTES)
-		most = min_size(most, vm_footprint_live(FOOTPRINT_HEAP) / 2);
-	return own <= vm_options.thread_cache_bytes && all + own <= most;
+	return own <= vm_options.thread_cache_bytes && all + own <= vm_options.cache_bytes;
+}
+
+/* The same for blocks that share slabs: what all caches have of them is to be small beside the heap. */
+static bool may_have_shared(const struct tcache *cache, size_t bytes)
+{
+	size_t own = cache->shared_bytes + bytes;
+	size_t all = atomic_load_explicit(&all_shared_bytes, memory_order_relaxed) + bytes;
+	return own <= SMALL_HEAP_BYTES || all + own <= vm_footprint_live(FOOTPRINT_HEAP) / 2;
 }
 
 /* Doubles the room of a stack where its misses and the options allow it. */
@@ -132,12 +142,13 @@ static bool grow(struct tcache *cache, unsigned class)
 {
 	struct cache_stack *stack = &cache->stacks[class];
 	size_t room = stack_room(stack);
-	if (!room && vm_classes[class].slots > 1)
+	bool shares = vm_classes[class].slots > 1;
+	if (!room && shares)
 		return set_room(cache, class, first_room(class));
 	size_t most = most_room(cache, class);
 	size_t more = min_size(room ? 2 * room : 1, most) - min_size(room, most);
-	bool for_swings = room + more > room_for(MOST_BYTES, class);
-	return more && may_have(cache, more * vm_classes[class].bytes, for_swings) &&
+	size_t bytes = more * vm_classes[class].bytes;
+	return more && may_have(cache, bytes) && (!shares || may_have_shared(cache, bytes)) &&
 	       set_room(cache, class, room + more);
 }
 
@@ -260,6 +271,7 @@ void vm_tcache_delete(struct tcache *cache)
 void vm_tcache_forget_others(const struct tcache *own)
 {
 	atomic_store_explicit(&all_room_bytes, own ? own->room_bytes : 0, memory_order_relaxed);
+	atomic_store_explicit(&all_shared_bytes, own ? own->shared_bytes : 0, memory_order_relaxed);
 }
 
 size_t vm_tcache_cached(const struct tcache *cache)

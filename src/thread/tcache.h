@@ -41,6 +41,7 @@ struct tcache {
 	uint64_t collect_ms;  /* when idle stacks are looked for next */
 	uint32_t misses;      /* by which alloc.c paces the work that comes due with time */
 	size_t room_bytes;    /* the blocks that the stacks have room for */
+	size_t shared_bytes;  /* those of them that share slabs */
 	unsigned shard;
 	struct vm_failure failure; /* the thread's last (failure.c) */
 };

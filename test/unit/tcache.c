@@ -76,15 +76,19 @@ static size_t count(const struct tcache *cache, unsigned class)
 static void check(const struct tcache *cache)
 {
 	size_t rooms = 0;
+	size_t shared = 0;
 	size_t cached = 0;
 	for (unsigned class = 0; class < CLASS_COUNT; class++) {
 		const struct cache_stack *stack = &cache->stacks[class];
 		must(stack->floor <= stack->top && stack->top <= stack->ceiling);
 		rooms += room(cache, class) * vm_classes[class].bytes;
+		if (vm_classes[class].slots > 1)
+			shared += room(cache, class) * vm_classes[class].bytes;
 		cached += count(cache, class) * vm_classes[class].bytes;
 	}
 	must(!room(cache, CLASS_NONE));
 	must(cache->room_bytes == rooms);
+	must(cache->shared_bytes == shared);
 	must(vm_tcache_cached(cache) == cached);
 }
 
@@ -556,25 +560,37 @@ static void swing_far_in_many_classes(struct tcache *cache)
 	}
 }
 
-START_TEST(for_swings_caches_beyond_2_MiB_take_half_of_the_heap_at_most)
+START_TEST(caches_beyond_512_KiB_take_half_of_the_heap_at_most)
 {
 	setup();
-	const size_t usual = FAR_CLASSES * 32 * KIB;
+	const size_t first = FAR_CLASSES * 2 * 16 * KIB;
 	struct tcache *cache = new_cache();
 	swing_far_in_many_classes(cache);
-	ck_assert_uint_le(cache->room_bytes, 2 * MIB + usual);
-	ck_assert_uint_gt(cache->room_bytes, 2 * MIB);
-	for (unsigned class = class_of_size(KIB); class <= class_of_size(16 * KIB); class++)
-		ck_assert_uint_ge(room(cache, class), 28 * KIB / vm_classes[class].bytes);
+	ck_assert_uint_le(cache->shared_bytes, 512 * KIB + first);
+	ck_assert_uint_gt(cache->shared_bytes, 512 * KIB);
 
 	bool zeroed;
 	struct run *heap = vm_run_alloc(pages_of(18 * MIB), 1, &zeroed);
 	ck_assert_ptr_nonnull(heap);
 	swing_far_in_many_classes(cache);
 	/* And they leave the others as much. */
-	ck_assert_uint_le(cache->room_bytes, (18 + 8) * MIB / 4 + usual);
-	ck_assert_uint_gt(cache->room_bytes, 18 * MIB / 4);
+	ck_assert_uint_le(cache->shared_bytes, (18 + 8) * MIB / 4 + first);
+	ck_assert_uint_gt(cache->shared_bytes, 18 * MIB / 4);
 	vm_run_free(heap);
+	vm_tcache_delete(cache);
+	expect_all_back();
+}
+END_TEST
+
+START_TEST(blocks_that_have_a_slab_each_take_no_room_from_others_in_a_small_heap)
+{
+	setup();
+	struct tcache *cache = new_cache();
+	swing(cache, class_of_size(512 * KIB), 4, 10);
+	ck_assert_uint_ge(cache->room_bytes, MIB);
+	ck_assert_uint_eq(cache->shared_bytes, 0);
+	swing(cache, class_of_size(1024), 1000, 10);
+	ck_assert_uint_eq(room(cache, class_of_size(1024)), 256);
 	vm_tcache_delete(cache);
 	expect_all_back();
 }
@@ -803,7 +819,8 @@ int main(void)
 		all_caches_together_do_not_exceed_cache_bytes,
 		blocks_that_have_a_slab_each_stay_from_the_sixth_miss_on,
 		a_cache_takes_no_more_than_it_leaves_to_the_others,
-		for_swings_caches_beyond_2_MiB_take_half_of_the_heap_at_most,
+		caches_beyond_512_KiB_take_half_of_the_heap_at_most,
+		blocks_that_have_a_slab_each_take_no_room_from_others_in_a_small_heap,
 		with_no_bytes_for_caches_all_works_without_large_stacks,
 		misses_are_counted_up_to_the_greatest_number,
 		a_row_of_four_misses_is_a_swing,
