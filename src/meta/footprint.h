@@ -35,8 +35,8 @@ void vm_footprint_grown(enum footprint_part part, size_t bytes);
 size_t vm_footprint_growth(size_t of_part[FOOTPRINT_PARTS]);
 
 /*
- * How many of so many free bytes a part may give back that may be wanted again soon: no more than a quarter
- * of what was in use, or 4 MiB, nor than vm_options.dirty_bytes, in a long decay time, on average. A program
+ * How many of so many free bytes a part may give back that may be wanted again soon: no more than half of
+ * what was in use, or 4 MiB, nor than vm_options.dirty_bytes, in a long decay time, on average. A program
  * that would have used them loses 2 % of its time at most by each allowance. Whoever gives some back tells
  * the allowance.
  */

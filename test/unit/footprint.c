@@ -117,7 +117,7 @@ START_TEST(what_was_given_back_beyond_the_allowed_counts_for_the_periods_to_come
 	vm_options.decay_ms = 10; /* a period is four of them */
 	vm_footprint_note(FOOTPRINT_HEAP, 2 * MIB, 0);
 	ck_assert_uint_eq(vm_footprint_allowed(&allowance, GIB, 100), 4 * MIB);
-	vm_footprint_note(FOOTPRINT_HEAP, 32 * MIB, 0);
+	vm_footprint_note(FOOTPRINT_HEAP, 16 * MIB, 0);
 	ck_assert_uint_eq(vm_footprint_allowed(&allowance, GIB, 100), 8 * MIB);
 	vm_footprint_note(FOOTPRINT_HEAP, 160 * MIB, 0);
 	ck_assert_uint_eq(vm_footprint_allowed(&allowance, GIB, 100), 10 * MIB);
