@@ -52,7 +52,7 @@ enum { FUNCTIONS = sizeof functions / sizeof functions[0] };
 static void fill_cache(void)
 {
 	void *blocks[4];
-	for (int round = 0; round < 4; round++) {
+	for (int round = 0; round < 12; round++) {
 		for (size_t i = 0; i < 4; i++)
 			must((blocks[i] = vm_malloc(256 * KIB)));
 		for (size_t i = 0; i < 4; i++)

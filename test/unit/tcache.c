@@ -500,25 +500,24 @@ START_TEST(all_caches_together_do_not_exceed_cache_bytes)
 }
 END_TEST
 
-START_TEST(blocks_that_have_a_slab_each_stay_from_the_sixth_miss_on)
+START_TEST(blocks_that_have_a_slab_each_stay_from_the_32nd_miss_on)
 {
 	setup();
 	struct tcache *cache = new_cache();
 	unsigned class = class_of_size(512 * KIB);
-	void *blocks[4];
-	for (int i = 0; i < 4; i++)
-		blocks[i] = alloc(cache, class);
-	give(cache, class, blocks[0]);
+	for (int pair = 0; pair < 15; pair++)
+		give(cache, class, alloc(cache, class));
 	ck_assert_uint_eq(room(cache, class), 0);
-	give(cache, class, blocks[1]);
+	void *block = alloc(cache, class);
+	ck_assert_uint_eq(room(cache, class), 0);
+	give(cache, class, block);
 	ck_assert_uint_eq(room(cache, class), 1);
-	give(cache, class, blocks[2]);
-	give(cache, class, blocks[3]);
+	swing(cache, class, 2, 1);
 	ck_assert_uint_ge(room(cache, class), 2);
 
 	/* Also of a thread that only frees. */
 	struct tcache *giver = new_cache();
-	for (int i = 0; i < 8; i++)
+	for (int i = 0; i < 34; i++)
 		give(giver, class, alloc(cache, class));
 	ck_assert_uint_ge(room(giver, class), 1);
 	vm_tcache_delete(giver);
@@ -817,7 +816,7 @@ int main(void)
 		of_one_way_stacks_of_many_classes_few_have_more_than_32_KiB,
 		no_cache_exceeds_thread_cache_bytes_but_by_its_first_stacks,
 		all_caches_together_do_not_exceed_cache_bytes,
-		blocks_that_have_a_slab_each_stay_from_the_sixth_miss_on,
+		blocks_that_have_a_slab_each_stay_from_the_32nd_miss_on,
 		a_cache_takes_no_more_than_it_leaves_to_the_others,
 		caches_beyond_512_KiB_take_half_of_the_heap_at_most,
 		blocks_that_have_a_slab_each_take_no_room_from_others_in_a_small_heap,
