@@ -500,6 +500,25 @@ START_TEST(all_caches_together_do_not_exceed_cache_bytes)
 }
 END_TEST
 
+START_TEST(the_first_block_of_a_class_comes_alone)
+{
+	setup();
+	struct tcache *cache = new_cache();
+	for (unsigned class = 1; class < CLASS_COUNT; class++) {
+		void *block = alloc(cache, class);
+		ck_assert_uint_eq(count(cache, class), 0);
+		give(cache, class, block);
+	}
+	unsigned class = class_of_size(16);
+	void *blocks[] = {alloc(cache, class), alloc(cache, class)};
+	ck_assert_uint_ge(count(cache, class), 1);
+	give(cache, class, blocks[0]);
+	give(cache, class, blocks[1]);
+	vm_tcache_delete(cache);
+	expect_all_back();
+}
+END_TEST
+
 START_TEST(blocks_that_have_a_slab_each_stay_from_the_32nd_miss_on)
 {
 	setup();
@@ -816,6 +835,7 @@ int main(void)
 		of_one_way_stacks_of_many_classes_few_have_more_than_32_KiB,
 		no_cache_exceeds_thread_cache_bytes_but_by_its_first_stacks,
 		all_caches_together_do_not_exceed_cache_bytes,
+		the_first_block_of_a_class_comes_alone,
 		blocks_that_have_a_slab_each_stay_from_the_32nd_miss_on,
 		a_cache_takes_no_more_than_it_leaves_to_the_others,
 		caches_beyond_512_KiB_take_half_of_the_heap_at_most,
