@@ -2,6 +2,7 @@
 /* calloc: always zero, whatever lay in the memory before; no product overflows. */
 #include "opaque.h"
 #include "pattern.h"
+#include "proc.h"
 #include "rng.h"
 #include "suite.h"
 
@@ -125,6 +126,23 @@ START_TEST(calloc_is_zero_in_random_traffic)
 }
 END_TEST
 
+START_TEST(calloc_of_a_large_block_that_was_hardly_written_to_is_zero_and_takes_no_memory)
+{
+	const size_t size = (32u << 20) + 100;
+	const size_t written[] = { 0, 5000, 20u << 20, size - 1 };
+
+	for (int round = 0; round < 3; round++) {
+		char *p = opaque(calloc(1, size));
+		ck_assert_ptr_nonnull(p);
+		ck_assert_uint_lt(proc_resident_bytes(p, size), 1u << 20);
+		ck_assert(pattern_is_zero(p, size));
+		for (size_t i = 0; i < sizeof written / sizeof *written; i++)
+			p[written[i]] = 1;
+		free(p);
+	}
+}
+END_TEST
+
 START_TEST(calloc_refuses_an_overflowing_product_with_enomem)
 {
 	static const size_t pairs[][2] = {
@@ -151,6 +169,7 @@ int main(int argc __attribute__((unused)), char **argv)
 		calloc_is_zero_after_malloc_trim,
 		calloc_is_zero_where_a_block_was_shrunk_or_grown,
 		calloc_is_zero_in_random_traffic,
+		calloc_of_a_large_block_that_was_hardly_written_to_is_zero_and_takes_no_memory,
 		calloc_refuses_an_overflowing_product_with_enomem,
 		NULL,
 	};
