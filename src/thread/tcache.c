@@ -41,10 +41,11 @@ enum { ONE_WAY = 128 };
  * asked for, in 20 ms: 10.1 MB instead of 11.3 with 6 misses.) */
 enum { MISSES_TO_STAY = 32 };
 
-/* Room for blocks that share slabs, which a cache may have in a process with a small heap, too. (4 threads
- * that pass on blocks of 32 to 432 B, 4,096 each at most: a peak of 6 MB instead of 10 with 2 MiB, and 17
- * without a bound, in the same time.) */
-#define SMALL_HEAP_BYTES (512 * KIB)
+/* Room for blocks that share slabs: what all caches may have, an eighth of the heap and so much; and one in
+ * any case. (4 threads that pass on blocks of 32 to 432 B, 4,096 each at most: a peak of 6 MB instead of 17
+ * without a bound, in the same time. What node asked for: 138 MB instead of 141 with half of the heap.) */
+#define ALL_SHARED_BYTES (2 * MIB)
+#define SHARED_BYTES (512 * KIB)
 
 /* All caches' room_bytes (tcache.pml), and what of them is for blocks that share slabs. */
 static _Atomic size_t all_room_bytes;
@@ -135,7 +136,8 @@ static bool may_have_shared(const struct tcache *cache, size_t bytes)
 {
 	size_t own = cache->shared_bytes + bytes;
 	size_t all = atomic_load_explicit(&all_shared_bytes, memory_order_relaxed) + bytes;
-	return own <= SMALL_HEAP_BYTES || all + own <= vm_footprint_live(FOOTPRINT_HEAP) / 2;
+	size_t most = vm_footprint_live(FOOTPRINT_HEAP) / 8 + ALL_SHARED_BYTES;
+	return own <= SHARED_BYTES || all + own <= most;
 }
 
 /* Doubles the room of a stack where its misses and the options allow it. */

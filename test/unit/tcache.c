@@ -578,24 +578,31 @@ static void swing_far_in_many_classes(struct tcache *cache)
 	}
 }
 
-START_TEST(caches_beyond_512_KiB_take_half_of_the_heap_at_most)
+START_TEST(caches_of_a_small_heap_have_room_for_2_MiB_and_an_eighth_of_it)
 {
 	setup();
 	const size_t first = FAR_CLASSES * 2 * 16 * KIB;
-	struct tcache *cache = new_cache();
-	swing_far_in_many_classes(cache);
-	ck_assert_uint_le(cache->shared_bytes, 512 * KIB + first);
-	ck_assert_uint_gt(cache->shared_bytes, 512 * KIB);
+	struct tcache *caches[] = {new_cache(), new_cache(), new_cache(), new_cache()};
+	swing_far_in_many_classes(caches[0]);
+	/* One leaves the others as much. */
+	ck_assert_uint_le(caches[0]->shared_bytes, (2 * MIB + heap_used() / 8) / 2 + first);
+	ck_assert_uint_gt(caches[0]->shared_bytes, MIB);
 
 	bool zeroed;
 	struct run *heap = vm_run_alloc(pages_of(18 * MIB), 1, &zeroed);
 	ck_assert_ptr_nonnull(heap);
-	swing_far_in_many_classes(cache);
-	/* And they leave the others as much. */
-	ck_assert_uint_le(cache->shared_bytes, (18 + 8) * MIB / 4 + first);
-	ck_assert_uint_gt(cache->shared_bytes, 18 * MIB / 4);
+	swing_far_in_many_classes(caches[0]);
+	ck_assert_uint_le(caches[0]->shared_bytes, (2 * MIB + heap_used() / 8) / 2 + first);
+	ck_assert_uint_gt(caches[0]->shared_bytes, (2 * MIB + 18 * MIB / 8) / 2);
 	vm_run_free(heap);
-	vm_tcache_delete(cache);
+
+	/* However many there are, each has some. */
+	for (size_t i = 1; i < 4; i++) {
+		swing_far_in_many_classes(caches[i]);
+		ck_assert_uint_gt(caches[i]->shared_bytes, 512 * KIB);
+	}
+	for (size_t i = 0; i < 4; i++)
+		vm_tcache_delete(caches[i]);
 	expect_all_back();
 }
 END_TEST
@@ -838,7 +845,7 @@ int main(void)
 		the_first_block_of_a_class_comes_alone,
 		blocks_that_have_a_slab_each_stay_from_the_32nd_miss_on,
 		a_cache_takes_no_more_than_it_leaves_to_the_others,
-		caches_beyond_512_KiB_take_half_of_the_heap_at_most,
+		caches_of_a_small_heap_have_room_for_2_MiB_and_an_eighth_of_it,
 		blocks_that_have_a_slab_each_take_no_room_from_others_in_a_small_heap,
 		with_no_bytes_for_caches_all_works_without_large_stacks,
 		misses_are_counted_up_to_the_greatest_number,
