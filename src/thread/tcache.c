@@ -41,15 +41,31 @@ enum { ONE_WAY = 128 };
  * asked for, in 20 ms: 10.1 MB instead of 11.3 with 6 misses.) */
 enum { MISSES_TO_STAY = 32 };
 
-/* Room for blocks that share slabs: what all caches may have, an eighth of the heap and so much; and one in
- * any case. (4 threads that pass on blocks of 32 to 432 B, 4,096 each at most: a peak of 6 MB instead of 17
- * without a bound, in the same time. What node asked for: 138 MB instead of 141 with half of the heap.) */
-#define ALL_SHARED_BYTES (2 * MIB)
-#define SHARED_BYTES (512 * KIB)
+/* Room of a kind: what all caches may have, an eighth of the heap and so much; and one in any case. (4 threads
+ * that pass on blocks of 32 to 432 B, 4,096 each at most: a peak of 6 MB instead of 17 without a bound, in the
+ * same time. What node asked for: 138 MB instead of 141 with half of the heap. gawk with strings that grow: 43
+ * MB instead of 46 without it for blocks with a slab each.) */
+#define ALL_ROOM_BYTES (2 * MIB)
+#define ROOM_BYTES (512 * KIB)
 
-/* All caches' room_bytes (tcache.pml), and what of them is for blocks that share slabs. */
-static _Atomic size_t all_room_bytes;
-static _Atomic size_t all_shared_bytes;
+/* All caches' room_bytes (tcache.pml). */
+static _Atomic size_t all_room_bytes[ROOM_KINDS];
+
+static enum room_kind kind_of(unsigned class)
+{
+	return vm_classes[class].slots > 1 ? ROOM_SHARED : ROOM_SINGLE;
+}
+
+static size_t sum_of_kinds(const size_t bytes[ROOM_KINDS])
+{
+	return bytes[ROOM_SHARED] + bytes[ROOM_SINGLE];
+}
+
+static void read_all_room(size_t bytes[ROOM_KINDS])
+{
+	for (int kind = 0; kind < ROOM_KINDS; kind++)
+		bytes[kind] = atomic_load_explicit(&all_room_bytes[kind], memory_order_relaxed);
+}
 
 static size_t stack_room(const struct cache_stack *stack)
 {
@@ -74,11 +90,11 @@ static size_t room_for(size_t bytes, unsigned class)
 static size_t most_room(const struct tcache *cache, unsigned class)
 {
 	const struct cache_stack *stack = &cache->stacks[class];
-	if (vm_classes[class].slots == 1 && stack->refills + stack->flushes < MISSES_TO_STAY)
+	if (kind_of(class) == ROOM_SINGLE && stack->refills + stack->flushes < MISSES_TO_STAY)
 		return stack_room(stack);
 	bool both_ways = stack->refills && stack->flushes;
 	bool swings = (stack->swings == SWINGS || stack->row >= LONG_ROW) &&
-		      (both_ways || cache->room_bytes < ONE_WAY_BYTES);
+		      (both_ways || sum_of_kinds(cache->room_bytes) < ONE_WAY_BYTES);
 	size_t most = room_for(swings ? SWING_BYTES : MOST_BYTES, class);
 	return both_ways ? most : min_size(most, ONE_WAY);
 }
@@ -95,12 +111,9 @@ struct tcache *vm_tcache_new(unsigned shard)
 static void change_room(struct tcache *cache, unsigned class, size_t from, size_t to)
 {
 	size_t bytes = (to - from) * vm_classes[class].bytes;
-	cache->room_bytes += bytes;
-	atomic_fetch_add_explicit(&all_room_bytes, bytes, memory_order_relaxed);
-	if (vm_classes[class].slots == 1)
-		return;
-	cache->shared_bytes += bytes;
-	atomic_fetch_add_explicit(&all_shared_bytes, bytes, memory_order_relaxed);
+	enum room_kind kind = kind_of(class);
+	cache->room_bytes[kind] += bytes;
+	atomic_fetch_add_explicit(&all_room_bytes[kind], bytes, memory_order_relaxed);
 }
 
 /* A stack of `room` with the same blocks, which it can hold. False: no memory, the old one stays. */
@@ -124,20 +137,17 @@ static bool set_room(struct tcache *cache, unsigned class, size_t room)
 
 /* So many more bytes for a cache. It leaves the others as much as it has: a few that take what they can
  * get would leave nothing for the next. */
-static bool may_have(const struct tcache *cache, size_t bytes)
+static bool may_have(const struct tcache *cache, enum room_kind kind, size_t bytes)
 {
-	size_t own = cache->room_bytes + bytes;
-	size_t all = atomic_load_explicit(&all_room_bytes, memory_order_relaxed) + bytes;
-	return own <= vm_options.thread_cache_bytes && all + own <= vm_options.cache_bytes;
-}
-
-/* The same for blocks that share slabs: what all caches have of them is to be small beside the heap. */
-static bool may_have_shared(const struct tcache *cache, size_t bytes)
-{
-	size_t own = cache->shared_bytes + bytes;
-	size_t all = atomic_load_explicit(&all_shared_bytes, memory_order_relaxed) + bytes;
-	size_t most = vm_footprint_live(FOOTPRINT_HEAP) / 8 + ALL_SHARED_BYTES;
-	return own <= SHARED_BYTES || all + own <= most;
+	size_t all[ROOM_KINDS];
+	read_all_room(all);
+	size_t own = sum_of_kinds(cache->room_bytes) + bytes;
+	if (own > vm_options.thread_cache_bytes ||
+	    sum_of_kinds(all) + bytes + own > vm_options.cache_bytes)
+		return false;
+	size_t own_of_kind = cache->room_bytes[kind] + bytes;
+	size_t most = vm_footprint_live(FOOTPRINT_HEAP) / 8 + ALL_ROOM_BYTES;
+	return own_of_kind <= ROOM_BYTES || all[kind] + bytes + own_of_kind <= most;
 }
 
 /* Doubles the room of a stack where its misses and the options allow it. */
@@ -145,13 +155,12 @@ static bool grow(struct tcache *cache, unsigned class)
 {
 	struct cache_stack *stack = &cache->stacks[class];
 	size_t room = stack_room(stack);
-	bool shares = vm_classes[class].slots > 1;
-	if (!room && shares)
+	enum room_kind kind = kind_of(class);
+	if (!room && kind == ROOM_SHARED)
 		return set_room(cache, class, first_room(class));
 	size_t most = most_room(cache, class);
 	size_t more = min_size(room ? 2 * room : 1, most) - min_size(room, most);
-	size_t bytes = more * vm_classes[class].bytes;
-	return more && may_have(cache, bytes) && (!shares || may_have_shared(cache, bytes)) &&
+	return more && may_have(cache, kind, more * vm_classes[class].bytes) &&
 	       set_room(cache, class, room + more);
 }
 
@@ -275,8 +284,9 @@ void vm_tcache_delete(struct tcache *cache)
 
 void vm_tcache_forget_others(const struct tcache *own)
 {
-	atomic_store_explicit(&all_room_bytes, own ? own->room_bytes : 0, memory_order_relaxed);
-	atomic_store_explicit(&all_shared_bytes, own ? own->shared_bytes : 0, memory_order_relaxed);
+	for (int kind = 0; kind < ROOM_KINDS; kind++)
+		atomic_store_explicit(&all_room_bytes[kind], own ? own->room_bytes[kind] : 0,
+				      memory_order_relaxed);
 }
 
 size_t vm_tcache_cached(const struct tcache *cache)

@@ -35,13 +35,15 @@ struct cache_stack {
 	uint8_t swings; /* one up at the end of a row that was long, one down at that of a short one */
 };
 
+/* Blocks that share slabs, and blocks with a slab each: the larger leave the others their room. */
+enum room_kind { ROOM_SHARED, ROOM_SINGLE, ROOM_KINDS };
+
 struct tcache {
 	struct cache_stack stacks[CLASS_COUNT];
 	struct list link;     /* of all caches (thread.c) */
 	uint64_t collect_ms;  /* when idle stacks are looked for next */
 	uint32_t misses;      /* by which alloc.c paces the work that comes due with time */
-	size_t room_bytes;    /* the blocks that the stacks have room for */
-	size_t shared_bytes;  /* those of them that share slabs */
+	size_t room_bytes[ROOM_KINDS]; /* the blocks that the stacks have room for */
 	unsigned shard;
 	struct vm_failure failure; /* the thread's last (failure.c) */
 };

@@ -73,22 +73,29 @@ static size_t count(const struct tcache *cache, unsigned class)
 	return (size_t)(cache->stacks[class].top - cache->stacks[class].floor);
 }
 
+static enum room_kind kind_of(unsigned class)
+{
+	return vm_classes[class].slots > 1 ? ROOM_SHARED : ROOM_SINGLE;
+}
+
+static size_t room_bytes(const struct tcache *cache)
+{
+	return cache->room_bytes[ROOM_SHARED] + cache->room_bytes[ROOM_SINGLE];
+}
+
 static void check(const struct tcache *cache)
 {
-	size_t rooms = 0;
-	size_t shared = 0;
+	size_t rooms[ROOM_KINDS] = {0};
 	size_t cached = 0;
 	for (unsigned class = 0; class < CLASS_COUNT; class++) {
 		const struct cache_stack *stack = &cache->stacks[class];
 		must(stack->floor <= stack->top && stack->top <= stack->ceiling);
-		rooms += room(cache, class) * vm_classes[class].bytes;
-		if (vm_classes[class].slots > 1)
-			shared += room(cache, class) * vm_classes[class].bytes;
+		rooms[kind_of(class)] += room(cache, class) * vm_classes[class].bytes;
 		cached += count(cache, class) * vm_classes[class].bytes;
 	}
 	must(!room(cache, CLASS_NONE));
-	must(cache->room_bytes == rooms);
-	must(cache->shared_bytes == shared);
+	must(cache->room_bytes[ROOM_SHARED] == rooms[ROOM_SHARED]);
+	must(cache->room_bytes[ROOM_SINGLE] == rooms[ROOM_SINGLE]);
 	must(vm_tcache_cached(cache) == cached);
 }
 
@@ -459,7 +466,7 @@ START_TEST(no_cache_exceeds_thread_cache_bytes_but_by_its_first_stacks)
 	for (unsigned class = 1; class < CLASS_COUNT; class++)
 		swing(cache, class, 20, 4);
 	swing(cache, class_of_size(1024), 1000, 10);
-	ck_assert_uint_le(cache->room_bytes, 256 * KIB + first);
+	ck_assert_uint_le(room_bytes(cache), 256 * KIB + first);
 	ck_assert_uint_eq(room(cache, CLASS_COUNT - 1), 0);
 
 	/* And is back to growth when the option allows more. */
@@ -483,7 +490,7 @@ START_TEST(all_caches_together_do_not_exceed_cache_bytes)
 	for (size_t i = 0; i < 20; i++) {
 		caches[i] = new_cache();
 		swing(caches[i], class, 1000, 5);
-		rooms += caches[i]->room_bytes;
+		rooms += room_bytes(caches[i]);
 	}
 	/* A first stack is always granted, 2 KiB. */
 	ck_assert_uint_le(rooms, MIB + 20 * 2 * KIB);
@@ -556,9 +563,9 @@ START_TEST(a_cache_takes_no_more_than_it_leaves_to_the_others)
 		for (unsigned class = class_of_size(1024); class <= class_of_size(2048); class++)
 			swing(caches[i], class, 1000, 5);
 		/* First stacks are always granted: of 9 classes, two blocks each. */
-		ck_assert_uint_le(caches[i]->room_bytes, left / 2 + 9 * 4 * KIB);
-		ck_assert_uint_ge(caches[i]->room_bytes, left / 4);
-		left -= caches[i]->room_bytes;
+		ck_assert_uint_le(room_bytes(caches[i]), left / 2 + 9 * 4 * KIB);
+		ck_assert_uint_ge(room_bytes(caches[i]), left / 4);
+		left -= room_bytes(caches[i]);
 	}
 	for (size_t i = 0; i < 4; i++)
 		vm_tcache_delete(caches[i]);
@@ -585,24 +592,37 @@ START_TEST(caches_of_a_small_heap_have_room_for_2_MiB_and_an_eighth_of_it)
 	struct tcache *caches[] = {new_cache(), new_cache(), new_cache(), new_cache()};
 	swing_far_in_many_classes(caches[0]);
 	/* One leaves the others as much. */
-	ck_assert_uint_le(caches[0]->shared_bytes, (2 * MIB + heap_used() / 8) / 2 + first);
-	ck_assert_uint_gt(caches[0]->shared_bytes, MIB);
+	ck_assert_uint_le(caches[0]->room_bytes[ROOM_SHARED], (2 * MIB + heap_used() / 8) / 2 + first);
+	ck_assert_uint_gt(caches[0]->room_bytes[ROOM_SHARED], MIB);
 
 	bool zeroed;
 	struct run *heap = vm_run_alloc(pages_of(18 * MIB), 1, &zeroed);
 	ck_assert_ptr_nonnull(heap);
 	swing_far_in_many_classes(caches[0]);
-	ck_assert_uint_le(caches[0]->shared_bytes, (2 * MIB + heap_used() / 8) / 2 + first);
-	ck_assert_uint_gt(caches[0]->shared_bytes, (2 * MIB + 18 * MIB / 8) / 2);
+	ck_assert_uint_le(caches[0]->room_bytes[ROOM_SHARED], (2 * MIB + heap_used() / 8) / 2 + first);
+	ck_assert_uint_gt(caches[0]->room_bytes[ROOM_SHARED], (2 * MIB + 18 * MIB / 8) / 2);
 	vm_run_free(heap);
 
 	/* However many there are, each has some. */
 	for (size_t i = 1; i < 4; i++) {
 		swing_far_in_many_classes(caches[i]);
-		ck_assert_uint_gt(caches[i]->shared_bytes, 512 * KIB);
+		ck_assert_uint_gt(caches[i]->room_bytes[ROOM_SHARED], 512 * KIB);
 	}
 	for (size_t i = 0; i < 4; i++)
 		vm_tcache_delete(caches[i]);
+	expect_all_back();
+}
+END_TEST
+
+START_TEST(blocks_that_have_a_slab_each_have_as_much_room_of_their_own)
+{
+	setup();
+	struct tcache *cache = new_cache();
+	for (unsigned class = class_of_size(40 * KIB); class < CLASS_COUNT; class++)
+		swing(cache, class, 4, 20);
+	ck_assert_uint_le(cache->room_bytes[ROOM_SINGLE], (2 * MIB + heap_used() / 8) / 2);
+	ck_assert_uint_gt(cache->room_bytes[ROOM_SINGLE], MIB);
+	vm_tcache_delete(cache);
 	expect_all_back();
 }
 END_TEST
@@ -612,8 +632,8 @@ START_TEST(blocks_that_have_a_slab_each_take_no_room_from_others_in_a_small_heap
 	setup();
 	struct tcache *cache = new_cache();
 	swing(cache, class_of_size(512 * KIB), 4, 10);
-	ck_assert_uint_ge(cache->room_bytes, MIB);
-	ck_assert_uint_eq(cache->shared_bytes, 0);
+	ck_assert_uint_ge(room_bytes(cache), MIB);
+	ck_assert_uint_eq(cache->room_bytes[ROOM_SHARED], 0);
 	swing(cache, class_of_size(1024), 1000, 10);
 	ck_assert_uint_eq(room(cache, class_of_size(1024)), 256);
 	vm_tcache_delete(cache);
@@ -700,7 +720,7 @@ START_TEST(idle_stacks_are_halved_and_at_last_given_up)
 	for (int i = 0; i < 12; i++)
 		vm_tcache_collect(cache, now_ms += 1000);
 	ck_assert_uint_eq(room(cache, idle), 0);
-	ck_assert_uint_eq(cache->room_bytes, 0);
+	ck_assert_uint_eq(room_bytes(cache), 0);
 	check(cache);
 	expect_all_back();
 }
@@ -846,6 +866,7 @@ int main(void)
 		blocks_that_have_a_slab_each_stay_from_the_32nd_miss_on,
 		a_cache_takes_no_more_than_it_leaves_to_the_others,
 		caches_of_a_small_heap_have_room_for_2_MiB_and_an_eighth_of_it,
+		blocks_that_have_a_slab_each_have_as_much_room_of_their_own,
 		blocks_that_have_a_slab_each_take_no_room_from_others_in_a_small_heap,
 		with_no_bytes_for_caches_all_works_without_large_stacks,
 		misses_are_counted_up_to_the_greatest_number,
