@@ -3,6 +3,7 @@
 
 #include "boot.h"
 #include "failure.h"
+#include "large/clear.h"
 #include "large/large.h"
 #include "meta/footprint.h"
 #include "os/conf.h"
@@ -36,9 +37,6 @@ static void prove_now_and_then(void)
  * to be zero, and may grow where it lies.
  */
 #define SLOT_MOST (32 * KIB)
-
-/* From here on it pays to see whether a block is to be cleared or given back: calloc. */
-#define SPARSE_LEAST (4 * MIB)
 
 /* So many misses of a cache between two looks at the clock: a small program never takes one. */
 enum { MISSES_A_LOOK = 8 };
@@ -335,47 +333,13 @@ size_t vm_alloc_usable_size(const void *block, const char *function)
 	return usable_size(block, function);
 }
 
-static bool reads_as_zero(const char *page)
-{
-	return !page[0] && !memcmp(page, page + 1, PAGE_BYTES - 1);
-}
-
-/* Whether pages all over a block read as zeros; the first one tells nothing. */
-static bool is_sparse(const char *block, size_t bytes)
-{
-	enum { SAMPLES = 16 };
-	size_t pages = bytes >> PAGE_SHIFT;
-	for (size_t i = 1; i <= SAMPLES; i++) {
-		size_t golden = i * 0x9E3779B1u % pages; /* of no period that the block may have */
-		if (!reads_as_zero(block + (golden << PAGE_SHIFT)))
-			return false;
-	}
-	return true;
-}
-
-/*
- * Zeros for a block that had others' memory. Where hardly any of it was written to, as of a table that is
- * never full, to give it back is quicker than to clear it, and what the next owner does not write to stays
- * without memory. (64 MiB of which a page in 256 is written to: 160 us instead of 850; 20 blocks of 5 to 25
- * MiB of which none is: 2 MB instead of 498.)
- */
-static void *clear(void *block, size_t bytes)
-{
-	size_t purged = 0;
-	if (bytes >= SPARSE_LEAST && (uintptr_t)block % vm_os.page_bytes == 0 &&
-	    is_sparse(block, bytes) && vm_os_purge(block, align_down(bytes, vm_os.page_bytes)))
-		purged = align_down(bytes, vm_os.page_bytes);
-	memset((char *)block + purged, 0, bytes - purged);
-	return block;
-}
-
 static NOINLINE void *alloc_zeroed_pages(size_t bytes)
 {
 	bool zeroed;
 	void *block = alloc_single(bytes, 1, &zeroed);
 	if (!block)
 		block = alloc_pages_or_trim(bytes, 1, &zeroed);
-	return !block || zeroed ? block : clear(block, bytes);
+	return !block || zeroed ? block : vm_clear(block, bytes);
 }
 
 void *vm_alloc_zeroed(size_t count, size_t size)

@@ -2,6 +2,7 @@
 #include "stats.h"
 
 #include "boot.h"
+#include "large/clear.h"
 #include "large/large.h"
 #include "meta/meta.h"
 #include "small/bin.h"
@@ -21,5 +22,6 @@ void vm_stats_gather(struct vm_stats *stats)
 	stats->small_live -= min_size(stats->small_live, stats->small_cached);
 	vm_large_stats(stats);
 	vm_pageheap_stats(stats);
+	vm_clear_stats(stats);
 	stats->meta_mapped = vm_meta_mapped();
 }

@@ -4,7 +4,8 @@
  *
  * Records lie in chunks mapped for them, each a quarter of all before it, so that there are few
  * however many records. Sizes are rounded up to powers of two; freed records wait in a list of their
- * size. Nothing goes back to the kernel: the records are a few per cent of the heap they describe.
+ * size, or, below a page, are cut for smaller ones. Nothing goes back to the kernel: the records are
+ * a few per cent of the heap they describe.
  */
 #ifndef VM_META_H
 #define VM_META_H

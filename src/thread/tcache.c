@@ -37,14 +37,14 @@ enum { ONE_WAY = 128 };
 #define ONE_WAY_BYTES (384 * KIB)
 
 /* Blocks with a slab each, 36 KiB to 1 MiB, stay in a cache that they missed so often of late: the former
- * tables of a table that grows are of no use there. (emacs, 200,000 hashed strings: 66 MB instead of 72; what g++
- * asked for, in 20 ms: 10.1 MB instead of 11.3 with 6 misses.) */
+ * tables of a table that grows are of no use there. (emacs, 200,000 hashed strings: 66 MB instead of 72; what
+ * g++ asked for, in 20 ms: 10.1 MB instead of 11.3 with 6 misses.) */
 enum { MISSES_TO_STAY = 32 };
 
-/* Room of a kind: what all caches may have, an eighth of the heap and so much; and one in any case. (4 threads
- * that pass on blocks of 32 to 432 B, 4,096 each at most: a peak of 6 MB instead of 17 without a bound, in the
- * same time. What node asked for: 138 MB instead of 141 with half of the heap. gawk with strings that grow: 43
- * MB instead of 46 without it for blocks with a slab each.) */
+/* Room of a kind: a cache leaves the others as much of so much and an eighth of the heap; some it may have in
+ * any case. (4 threads that pass on blocks of 32 to 432 B, 4,096 each at most: a peak of 6 MB instead of 17
+ * without a bound, in the same time. What node asked for: 138 MB instead of 141 with half of the heap. gawk
+ * with strings that grow: 43 MB instead of 46 without it for blocks with a slab each.) */
 #define ALL_ROOM_BYTES (2 * MIB)
 #define ROOM_BYTES (512 * KIB)
 
@@ -58,7 +58,10 @@ static enum room_kind kind_of(unsigned class)
 
 static size_t sum_of_kinds(const size_t bytes[ROOM_KINDS])
 {
-	return bytes[ROOM_SHARED] + bytes[ROOM_SINGLE];
+	size_t sum = 0;
+	for (int kind = 0; kind < ROOM_KINDS; kind++)
+		sum += bytes[kind];
+	return sum;
 }
 
 static void read_all_room(size_t bytes[ROOM_KINDS])
@@ -135,8 +138,8 @@ static bool set_room(struct tcache *cache, unsigned class, size_t room)
 	return true;
 }
 
-/* So many more bytes for a cache. It leaves the others as much as it has: a few that take what they can
- * get would leave nothing for the next. */
+/* So many more bytes for a cache. It leaves the others as much as it has, of what the options and the heap
+ * allow: a few that take what they can get would leave nothing for the next. */
 static bool may_have(const struct tcache *cache, enum room_kind kind, size_t bytes)
 {
 	size_t all[ROOM_KINDS];
@@ -215,8 +218,8 @@ void *vm_tcache_refill_pop(struct tcache *cache, unsigned class)
 	count_miss(stack, false);
 	if (!stack_room(stack) || stack->refills > 1)
 		grow(cache, class);
-	/* One at first: a thread may never want another. (1,000 that used ten classes once: 17.2 KiB of memory
-	 * each instead of 19.5.) */
+	/* One at first, and after a collection: the thread may never want another. (1,000 that used ten
+	 * classes once: 17.2 KiB of memory each instead of 19.5.) */
 	size_t wanted = stack->refills > 1 ? stack_room(stack) / 2 : 0;
 	void *single;
 	void **blocks = wanted ? stack->floor : &single;

@@ -43,7 +43,7 @@ struct tcache {
 	struct list link;     /* of all caches (thread.c) */
 	uint64_t collect_ms;  /* when idle stacks are looked for next */
 	uint32_t misses;      /* by which alloc.c paces the work that comes due with time */
-	size_t room_bytes[ROOM_KINDS]; /* the blocks that the stacks have room for */
+	size_t room_bytes[ROOM_KINDS]; /* what the stacks have room for */
 	unsigned shard;
 	struct vm_failure failure; /* the thread's last (failure.c) */
 };

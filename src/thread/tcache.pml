@@ -16,7 +16,7 @@
 #define ADDS_AT_ONCE true
 #endif
 #ifndef LOOKS
-#define LOOKS (all_room + 1 <= LIMIT)
+#define LOOKS (found + all_room[1] + 1 <= LIMIT)
 #endif
 #ifndef DOUBTS
 #define DOUBTS (count <= MOST)
@@ -28,8 +28,8 @@
 #define MOST 1 /* blocks of a stack */
 #define STEPS 2
 
-byte all_room;
-byte room[OWNERS];
+byte all_room[2]; /* by kind: shared, single */
+byte room[6];     /* 2 * owner + kind */
 byte done;
 
 /* Of the first owner: addresses in the old array or the new one. */
@@ -41,16 +41,16 @@ byte floor = OLD;
 inline add(amount)
 {
 	if
-	:: ADDS_AT_ONCE -> all_room = all_room + (amount)
+	:: ADDS_AT_ONCE -> all_room[kind] = all_room[kind] + (amount)
 	:: else ->
-		sum = all_room;
-		all_room = sum + (amount)
+		sum = all_room[kind];
+		all_room[kind] = sum + (amount)
 	fi
 }
 
 inline change_room(amount)
 {
-	room[me] = room[me] + (amount);
+	room[2 * me + kind] = room[2 * me + kind] + (amount);
 	add(amount)
 }
 
@@ -66,6 +66,8 @@ inline move_stack()
 active [OWNERS] proctype owner()
 {
 	byte me = _pid;
+	byte kind;
+	byte found; /* of the two, read one after the other */
 	byte sum;
 	byte steps;
 
@@ -73,19 +75,28 @@ active [OWNERS] proctype owner()
 	:: steps < STEPS ->
 		steps++;
 		if
-		:: room[me] < ROOM_MOST && LOOKS -> change_room(1)
-		:: room[me] > 0 -> change_room(-1)
+		:: kind = 0
+		:: kind = 1
+		fi;
+		found = all_room[0];
+		if
+		:: room[2 * me + kind] < ROOM_MOST && LOOKS -> change_room(1)
+		:: room[2 * me + kind] > 0 -> change_room(-1)
 		:: me == 0 -> move_stack()
 		:: me == 0 && top - floor < MOST -> top++
 		:: me == 0 && top > floor -> top--
 		:: true
 		fi;
-		assert(all_room < LIMIT + OWNERS)
+		found = 0;
+		kind = 0;
+		assert(all_room[0] + all_room[1] < LIMIT + OWNERS)
 	:: else -> break
 	od;
 	done++;
 	if
-	:: done == OWNERS -> assert(all_room == room[0] + room[1] + room[2])
+	:: done == OWNERS ->
+		assert(all_room[0] == room[0] + room[2] + room[4]);
+		assert(all_room[1] == room[1] + room[3] + room[5])
 	:: else
 	fi
 }

@@ -326,7 +326,7 @@ static void decay(struct set *set)
 		world.pass_time();
 		for (size_t i = 0; i < SIZES; i++)
 			take_zeroed(set, 100 + i, sizes[i]);
-		take_zeroed(set, 200, 4000000);
+		take_zeroed(set, 200, 5000000);
 		drop_all(set);
 		world.pass_time();
 	}

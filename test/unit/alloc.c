@@ -78,6 +78,71 @@ START_TEST(what_the_kernel_refuses_is_had_from_what_is_in_caches)
 }
 END_TEST
 
+static bool is_zero(const char *block, size_t bytes)
+{
+	return !block[0] && !memcmp(block, block + 1, bytes - 1);
+}
+
+/* Sizes of large blocks, whose pages have many and few divisors. */
+static const size_t large_sizes[] = {4 * MIB, 5 * MIB + 8, 10 * MIB, 61 * MIB + 700 * KIB};
+enum { LARGE_SIZES = sizeof large_sizes / sizeof large_sizes[0] };
+
+START_TEST(calloc_gives_a_large_block_back_that_was_hardly_written_to)
+{
+	setup();
+	for (size_t i = 0; i < LARGE_SIZES; i++) {
+		size_t size = large_sizes[i];
+		char *block = vm_calloc(1, size);
+		block[PAGE_BYTES + 1] = 1;
+		block[size - 1] = 1;
+		vm_free(block);
+		struct vm_stats before = stats();
+		ck_assert_ptr_eq(vm_calloc(1, size), block);
+		ck_assert_uint_eq(stats().purges, before.purges + 1);
+		ck_assert_uint_eq(stats().purged_bytes, before.purged_bytes + size / PAGE_BYTES * PAGE_BYTES);
+		ck_assert(is_zero(block, size));
+		vm_free(block);
+		vm_malloc_trim(0);
+	}
+}
+END_TEST
+
+START_TEST(calloc_gives_no_large_block_back_of_which_an_eighth_was_written_to)
+{
+	setup();
+	for (size_t i = 0; i < LARGE_SIZES; i++) {
+		size_t size = large_sizes[i];
+		for (size_t part = 0; part < 8; part++) {
+			char *block = vm_calloc(1, size);
+			memset(block + size / 8 * part, 1, size / 8);
+			vm_free(block);
+			uint64_t before = stats().purges;
+			ck_assert_ptr_eq(vm_calloc(1, size), block);
+			ck_assert_uint_eq(stats().purges, before);
+			ck_assert(is_zero(block, size));
+			vm_free(block);
+			vm_malloc_trim(0);
+		}
+	}
+}
+END_TEST
+
+START_TEST(calloc_is_zero_where_the_kernel_gives_no_zeros)
+{
+	setup();
+	char *block = vm_calloc(1, 8 * MIB);
+	block[PAGE_BYTES + 1] = 1;
+	vm_free(block);
+	uint64_t before = stats().purges;
+	fake_os.purge_refused = true;
+	ck_assert_ptr_eq(vm_calloc(1, 8 * MIB), block);
+	fake_os.purge_refused = false;
+	ck_assert_uint_eq(stats().purges, before);
+	ck_assert(is_zero(block, 8 * MIB));
+	vm_free(block);
+}
+END_TEST
+
 START_TEST(what_is_more_than_the_heap_is_refused_without_emptying_the_caches)
 {
 	setup();
@@ -429,6 +494,9 @@ int main(void)
 {
 	const TTest *const tests[] = {
 		what_the_kernel_refuses_is_had_from_what_is_in_caches,
+		calloc_gives_a_large_block_back_that_was_hardly_written_to,
+		calloc_gives_no_large_block_back_of_which_an_eighth_was_written_to,
+		calloc_is_zero_where_the_kernel_gives_no_zeros,
 		what_is_more_than_the_heap_is_refused_without_emptying_the_caches,
 		what_the_heap_keeps_is_given_back_where_large_blocks_take_its_place,
 		what_large_blocks_keep_is_given_back_where_the_heap_takes_its_place,

@@ -125,6 +125,17 @@ START_TEST(what_alignment_skips_is_used_for_smaller_records)
 }
 END_TEST
 
+START_TEST(a_page_is_not_cut_for_smaller_records)
+{
+	vm_os_init();
+	void *page = vm_meta_alloc(PAGE_BYTES);
+	vm_meta_free(page, PAGE_BYTES);
+	for (int i = 0; i < 1000; i++)
+		must(vm_meta_alloc(64));
+	ck_assert_ptr_eq(vm_meta_alloc(PAGE_BYTES), page);
+}
+END_TEST
+
 START_TEST(a_refusal_is_an_answer_and_passes)
 {
 	vm_os_init();
@@ -171,6 +182,7 @@ int main(void)
 		freed_records_are_used_again,
 		many_records_take_few_maps_and_little_more_than_their_bytes,
 		what_alignment_skips_is_used_for_smaller_records,
+		a_page_is_not_cut_for_smaller_records,
 		a_refusal_is_an_answer_and_passes,
 		near_a_limit_of_memory_chunks_are_small,
 		null_is_no_record,

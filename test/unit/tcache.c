@@ -588,7 +588,9 @@ static void swing_far_in_many_classes(struct tcache *cache)
 START_TEST(caches_of_a_small_heap_have_room_for_2_MiB_and_an_eighth_of_it)
 {
 	setup();
-	const size_t first = FAR_CLASSES * 2 * 16 * KIB;
+	size_t first = 0;
+	for (unsigned class = class_of_size(KIB); class <= class_of_size(16 * KIB); class++)
+		first += 2 * vm_classes[class].bytes;
 	struct tcache *caches[] = {new_cache(), new_cache(), new_cache(), new_cache()};
 	swing_far_in_many_classes(caches[0]);
 	/* One leaves the others as much. */
