@@ -5,6 +5,7 @@
 #include "fake_os.h"
 #include "must.h"
 #include "opaque.h"
+#include "pattern.h"
 #include "suite.h"
 
 #include "os/conf.h"
@@ -78,11 +79,6 @@ START_TEST(what_the_kernel_refuses_is_had_from_what_is_in_caches)
 }
 END_TEST
 
-static bool is_zero(const char *block, size_t bytes)
-{
-	return !block[0] && !memcmp(block, block + 1, bytes - 1);
-}
-
 /* Sizes of large blocks, whose pages have many and few divisors. */
 static const size_t large_sizes[] = {4 * MIB, 5 * MIB + 8, 10 * MIB, 61 * MIB + 700 * KIB};
 enum { LARGE_SIZES = sizeof large_sizes / sizeof large_sizes[0] };
@@ -100,7 +96,7 @@ START_TEST(calloc_gives_a_large_block_back_that_was_hardly_written_to)
 		ck_assert_ptr_eq(vm_calloc(1, size), block);
 		ck_assert_uint_eq(stats().purges, before.purges + 1);
 		ck_assert_uint_eq(stats().purged_bytes, before.purged_bytes + size / PAGE_BYTES * PAGE_BYTES);
-		ck_assert(is_zero(block, size));
+		ck_assert(pattern_is_zero(block, size));
 		vm_free(block);
 		vm_malloc_trim(0);
 	}
@@ -119,7 +115,7 @@ START_TEST(calloc_gives_no_large_block_back_of_which_an_eighth_was_written_to)
 			uint64_t before = stats().purges;
 			ck_assert_ptr_eq(vm_calloc(1, size), block);
 			ck_assert_uint_eq(stats().purges, before);
-			ck_assert(is_zero(block, size));
+			ck_assert(pattern_is_zero(block, size));
 			vm_free(block);
 			vm_malloc_trim(0);
 		}
@@ -138,7 +134,7 @@ START_TEST(calloc_is_zero_where_the_kernel_gives_no_zeros)
 	ck_assert_ptr_eq(vm_calloc(1, 8 * MIB), block);
 	fake_os.purge_refused = false;
 	ck_assert_uint_eq(stats().purges, before);
-	ck_assert(is_zero(block, 8 * MIB));
+	ck_assert(pattern_is_zero(block, 8 * MIB));
 	vm_free(block);
 }
 END_TEST

@@ -122,6 +122,10 @@ START_TEST(what_alignment_skips_is_used_for_smaller_records)
 		bytes += 64 + PAGE_BYTES;
 	}
 	ck_assert_uint_lt(vm_meta_mapped(), bytes * 5 / 4);
+	for (size_t i = 0; i < 10000 * (PAGE_BYTES - 64) / 64 / 2; i++)
+		must(vm_meta_alloc(64));
+	ck_assert_uint_lt(vm_meta_mapped(), 10000 * 2 * PAGE_BYTES * 5 / 4);
+	ck_assert_uint_gt(vm_meta_mapped(), bytes);
 }
 END_TEST
 
