@@ -1052,9 +1052,12 @@ START_TEST(where_no_freed_range_is_long_enough_the_longest_becomes_the_block)
 	pattern_fill(block, 8 * MIB, 5);
 	ck_assert(pattern_holds(block, 8 * MIB, 5));
 
-	/* One that is not half as long does not. */
-	char *other = alloc(2 * MIB + PAGE);
+	/* One that is not a quarter as long does not. */
+	char *other = alloc(4 * MIB + PAGE);
 	ck_assert_uint_eq(stats().large_dirty, MIB);
+	char *longer = alloc(4 * MIB);
+	ck_assert_uint_eq(stats().large_dirty, 0);
+	ck_assert(vm_large_free(longer));
 	ck_assert(vm_large_free(other));
 	ck_assert(vm_large_free(block));
 }
