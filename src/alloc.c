@@ -397,11 +397,13 @@ static struct run *own_run(const struct region *region, const void *block)
 
 /*
  * Blocks that grow get a quarter more: what is appended to is copied half as often. (16 texts of 16 KiB
- * that grow by 48 bytes: 38 us instead of 74, and 7.3 MB instead of 9.2; November 2026.)
+ * that grow by 48 bytes: 38 us instead of 74, and 7.3 MB instead of 9.2.) But not beyond a power of two,
+ * where programs like to stop. (2,000 lists that redis ends at 8 KiB: 37 MB instead of 41, the texts no
+ * slower; November 2026.)
  */
 static size_t with_room_to_grow(size_t size, size_t usable)
 {
-	return max_size(size, usable + usable / 4);
+	return max_size(size, min_size(usable + usable / 4, power_of_two_from(size)));
 }
 
 /*

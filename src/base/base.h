@@ -76,6 +76,12 @@ static inline unsigned log2_floor(size_t n)
 	return 63U - (unsigned)__builtin_clzl(n);
 }
 
+/* The least power of two that is not below n, which is 2 or more. */
+static inline size_t power_of_two_from(size_t n)
+{
+	return (size_t)2 << log2_floor(n - 1);
+}
+
 _Static_assert(sizeof(size_t) == 8, "the tables reckon with 64-bit addresses");
 
 #endif

@@ -331,6 +331,18 @@ START_TEST(small_blocks_that_grow_get_a_quarter_more_up_to_32_KiB)
 }
 END_TEST
 
+START_TEST(blocks_that_grow_get_no_room_beyond_a_power_of_two)
+{
+	setup();
+	ck_assert_uint_eq(grown(7 * KIB, 7 * KIB + 1), 8 * KIB);
+	ck_assert_uint_eq(grown(7 * KIB, 8 * KIB), 8 * KIB);
+	ck_assert_uint_eq(grown(8 * KIB, 8 * KIB + 1), 10 * KIB);
+	ck_assert_uint_eq(grown(1024, 1025), 1280);
+	ck_assert_uint_eq(grown(448 * KIB, 456 * KIB), 512 * KIB);
+	ck_assert_uint_eq(grown(512 * KIB, 516 * KIB), 640 * KIB);
+}
+END_TEST
+
 START_TEST(runs_that_grow_by_a_sixteenth_get_a_quarter_more_below_the_threshold)
 {
 	setup();
@@ -503,6 +515,7 @@ int main(void)
 		time_takes_the_ballast_again_that_was_given_up,
 		from_the_threshold_on_blocks_and_alignments_are_mapped,
 		small_blocks_that_grow_get_a_quarter_more_up_to_32_KiB,
+		blocks_that_grow_get_no_room_beyond_a_power_of_two,
 		runs_that_grow_by_a_sixteenth_get_a_quarter_more_below_the_threshold,
 		a_run_keeps_its_room_until_it_shrinks_by_more_than_a_quarter,
 		a_failure_tells_of_the_alignment_if_that_is_more,
