@@ -63,6 +63,7 @@ static void prepare_fork(void)
 	locked_for_fork = atomic_load_explicit(&vm_booted, memory_order_acquire);
 	if (!locked_for_fork)
 		return;
+	vm_lock_begin_fork();
 	vm_threads_lock_for_fork();
 	vm_transfer_lock_for_fork();
 	vm_bins_lock_for_fork();
@@ -83,6 +84,7 @@ static void finish_fork(bool child)
 	vm_bins_unlock_after_fork(child);
 	vm_transfer_unlock_after_fork();
 	vm_threads_unlock_after_fork(child);
+	vm_lock_end_fork();
 }
 
 static void finish_fork_in_parent(void)

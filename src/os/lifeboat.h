@@ -9,8 +9,8 @@
  *       +---------------------------------+
  *        [vm_lifeboat_tick: the count has fallen far below the limit]
  *
- * HELD: some maps without memory (the ballast) stand ready from the start. LAUNCHED: they were given
- * up, and what they made room for is a reserve for records, which meta.c commits, and whatever the
+ * HELD: some maps without memory (the ballast) stand ready from the start, and more as soon as the process
+ * may have come near the limit. LAUNCHED: they were given up, and what they made room for is a reserve for records, which meta.c commits, and whatever the
  * caller maps next: region.c a last large reserve. Both grow from there by moving one edge of
  * protection, which the kernel allows at any count. What no record took of the reserve is unmapped
  * when the ballast is held again.
@@ -29,8 +29,8 @@ bool vm_lifeboat_launch(void);
 /* `bytes` for records, zeroed, from the reserve of a launch; NULL where there is none. */
 void *vm_lifeboat_records(size_t bytes);
 
-/* Takes the ballast again when there is room for it, and gives the reserve back; cheap while the
- * ballast is held. */
+/* Takes the ballast again when there is room for it, and gives the reserve back; takes all of it
+ * once the process is no longer young. Cheap while it is held. */
 void vm_lifeboat_tick(uint64_t now_ms);
 
 /* Whether the ballast is held. */

@@ -55,9 +55,23 @@ void vm_lock_note_released(const struct lock *lock)
 	ranks_held &= ~(1U << lock->rank);
 }
 
+static __thread bool forks_alone;
+
+void vm_lock_begin_fork(void)
+{
+	forks_alone = lock_is_alone();
+}
+
+void vm_lock_end_fork(void)
+{
+	forks_alone = false;
+}
+
 void vm_lock_take_for_fork(struct lock *lock)
 {
 	uint32_t unlocked = 0;
+	if (forks_alone)
+		return;
 	if (!atomic_compare_exchange_strong_explicit(&lock->state, &unlocked, 1,
 						     memory_order_acquire, memory_order_relaxed))
 		vm_lock_wait(lock);
@@ -65,6 +79,8 @@ void vm_lock_take_for_fork(struct lock *lock)
 
 void vm_lock_release_after_fork(struct lock *lock)
 {
+	if (forks_alone)
+		return;
 	if (atomic_exchange_explicit(&lock->state, 0, memory_order_release) == 2)
 		vm_lock_wake(lock);
 }

@@ -79,8 +79,15 @@ static inline void lock_release(struct lock *lock)
 		vm_lock_wake(lock);
 }
 
-/* For fork: takes a lock among others of its rank. */
+/*
+ * For fork: takes a lock among others of its rank. From begin to end of a fork by a thread that is alone
+ * they do nothing, as nobody holds or takes a lock then: of what they write to, parent and child would
+ * each need a copy. (A fork of a small process: 28 page faults on both sides instead of 35, 22 with
+ * glibc's malloc.)
+ */
 void vm_lock_take_for_fork(struct lock *lock);
 void vm_lock_release_after_fork(struct lock *lock);
+void vm_lock_begin_fork(void);
+void vm_lock_end_fork(void);
 
 #endif

@@ -128,6 +128,7 @@ END_TEST
 
 START_TEST(ten_thousand_threads_in_sequence_leave_nothing_behind)
 {
+	proc_grow_up();
 	for (int i = 0; i < 1000; i++)
 		run_in_thread(allocate_and_free, NULL);
 	const size_t rss = proc_rss_bytes(), mapped = proc_status_bytes("VmSize:");

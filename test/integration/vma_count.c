@@ -15,6 +15,7 @@ static struct blocks blocks;
 START_TEST(churn_of_small_and_medium_blocks_adds_a_handful)
 {
 	suite_skip_in_variant("mmap_threshold", "900 KB are to be of the heap");
+	proc_grow_up();
 	const unsigned before = proc_maps_count();
 
 	blocks_init(&blocks, 1000, 900000, rng_process_seed());
@@ -34,6 +35,7 @@ START_TEST(purged_holes_between_live_blocks_add_none)
 
 	for (size_t i = 0; i < COUNT; i++)
 		memset(held[i] = opaque(malloc(100000)), 1, 100000);
+	proc_grow_up();
 	const unsigned before = proc_maps_count();
 	for (size_t i = 0; i < COUNT; i += 2)
 		free(held[i]);
@@ -44,6 +46,7 @@ END_TEST
 
 START_TEST(churn_of_large_blocks_leaves_few_after_trim)
 {
+	proc_grow_up();
 	const unsigned before = proc_maps_count();
 
 	blocks_init(&blocks, 60, 12 << 20, rng_process_seed());
@@ -60,6 +63,7 @@ START_TEST(many_live_large_blocks_share_mappings)
 {
 	enum { COUNT = 400 };
 	static unsigned char *held[COUNT];
+	proc_grow_up();
 	const unsigned before = proc_maps_count();
 
 	for (size_t i = 0; i < COUNT; i++) {

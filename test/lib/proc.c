@@ -4,6 +4,7 @@
 #include "proc.h"
 
 #include "must.h"
+#include "opaque.h"
 
 #include <fcntl.h>
 #include <stdint.h>
@@ -52,6 +53,12 @@ unsigned proc_maps_count(void)
 			lines += text[i] == '\n';
 	close(fd);
 	return lines;
+}
+
+void proc_grow_up(void)
+{
+	usleep(20000);
+	free(opaque(malloc(2 << 20)));
 }
 
 size_t proc_resident_bytes(const void *memory, size_t bytes)

@@ -18,6 +18,10 @@ size_t proc_status_bytes(const char *field);
 /* Lines of /proc/self/maps. */
 unsigned proc_maps_count(void);
 
+/* Waits until the process is no longer young: from then on the allocator holds all maps that it holds ready.
+ * Allocates. */
+void proc_grow_up(void);
+
 /* Bytes of [memory, memory + bytes) that are resident; whole pages are counted. */
 size_t proc_resident_bytes(const void *memory, size_t bytes);
 

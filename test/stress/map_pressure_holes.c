@@ -108,6 +108,7 @@ static void checkerboard(unsigned threads, enum order how, size_t size)
 	crew_run(threads, NULL, nothing);
 	storm_others_work();
 	malloc_trim(0);
+	proc_grow_up();
 	const unsigned count = maps_count();
 
 	crew_run(threads, NULL, make_all);
@@ -171,6 +172,7 @@ static void ck_own_maps_below(size_t size, unsigned most)
 	order = FIFO;
 	crew = 1;
 	arrange();
+	proc_grow_up();
 	const unsigned before = maps_count();
 	make_all(0);
 	const unsigned whole = maps_count() - before;

@@ -191,6 +191,7 @@ START_TEST(all_is_as_before_when_the_count_has_fallen)
 	enum { BLOCKS = 100 };
 	static void *held[BLOCKS];
 
+	proc_grow_up();
 	use_everything_at_the_limit();
 	storm_ordinary_use(seconds_to_see_the_count_fall());
 	malloc_trim(0);

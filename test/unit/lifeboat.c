@@ -77,6 +77,53 @@ START_TEST(a_launch_where_there_is_room_gives_nothing_up)
 }
 END_TEST
 
+static const size_t usual_limit = 65530;
+
+START_TEST(a_young_process_holds_one_part_of_the_ballast_and_then_three)
+{
+	fake_os.map_limit = usual_limit;
+	vm_os_init();
+	vm_lifeboat_init();
+	const size_t young = fake_maps.count;
+	ck_assert_uint_ge(young, 12);
+	vm_lifeboat_tick(fake_os_advance(15));
+	ck_assert_uint_eq(fake_maps.count, young);
+	vm_lifeboat_tick(fake_os_advance(1));
+	ck_assert(vm_lifeboat_held());
+	ck_assert_uint_eq(fake_maps.count, 3 * young);
+	const uint64_t calls = fake_os.calls;
+	vm_lifeboat_tick(fake_os_advance(1000000));
+	ck_assert_uint_eq(fake_os.calls, calls);
+}
+END_TEST
+
+START_TEST(where_the_limit_is_low_three_parts_are_held_from_the_start)
+{
+	setup();
+	const size_t low = fake_maps.count;
+	vm_lifeboat_tick(fake_os_advance(1000));
+	ck_assert_uint_eq(fake_maps.count, low);
+	ck_assert_uint_ge(low, 3 * 12);
+}
+END_TEST
+
+START_TEST(what_a_process_is_refused_of_the_ballast_is_looked_for_later)
+{
+	fake_os.map_limit = usual_limit;
+	vm_os_init();
+	vm_lifeboat_init();
+	const size_t young = fake_maps.count;
+	fake_os_foreign_maps_add(usual_limit + 1 - fake_maps.count);
+	vm_lifeboat_tick(fake_os_advance(16));
+	ck_assert(!vm_lifeboat_held());
+	ck_assert_uint_eq(fake_maps.count, usual_limit + 1);
+	fake_os_foreign_maps_remove(2000);
+	vm_lifeboat_tick(fake_os_advance(1000000));
+	ck_assert(vm_lifeboat_held());
+	ck_assert_uint_eq(fake_maps.count, usual_limit + 1 - 2000 + 2 * young);
+}
+END_TEST
+
 START_TEST(what_others_take_of_a_launch_the_next_makes_up_for)
 {
 	setup();
@@ -366,6 +413,9 @@ int main(void)
 		a_launch_at_the_limit_gives_records_and_room_for_a_region,
 		a_launch_where_there_is_room_gives_nothing_up,
 		what_no_record_took_of_the_reserve_is_unmapped_when_the_ballast_is_held,
+		a_young_process_holds_one_part_of_the_ballast_and_then_three,
+		where_the_limit_is_low_three_parts_are_held_from_the_start,
+		what_a_process_is_refused_of_the_ballast_is_looked_for_later,
 		what_others_take_of_a_launch_the_next_makes_up_for,
 		records_run_out_with_an_answer,
 		records_of_any_size_lie_apart,

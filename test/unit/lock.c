@@ -83,6 +83,30 @@ END_TEST
 
 static struct child child;
 
+START_TEST(a_fork_of_one_thread_leaves_the_locks_alone_and_one_of_several_takes_them)
+{
+	if (lock_is_alone()) { /* where the C library tells */
+		vm_lock_begin_fork();
+		vm_lock_take_for_fork(&lock);
+		ck_assert_uint_eq(lock.state, 0);
+		lock_take(&lock);
+		vm_lock_release_after_fork(&lock);
+		ck_assert_uint_eq(lock.state, 1);
+		lock_release(&lock);
+		vm_lock_end_fork();
+	}
+	pthread_t thread;
+	must(!pthread_create(&thread, NULL, take_once, NULL));
+	must(!pthread_join(thread, NULL));
+	vm_lock_begin_fork();
+	vm_lock_take_for_fork(&lock);
+	ck_assert_uint_eq(lock.state, 1);
+	vm_lock_release_after_fork(&lock);
+	ck_assert_uint_eq(lock.state, 0);
+	vm_lock_end_fork();
+}
+END_TEST
+
 static void take_upward(void *argument)
 {
 	(void)argument;
@@ -139,6 +163,7 @@ int main(void)
 	const TTest *const tests[] = {
 		one_thread_at_a_time_is_inside,
 		who_sleeps_is_woken_by_either_release,
+		a_fork_of_one_thread_leaves_the_locks_alone_and_one_of_several_takes_them,
 		debug_builds_hold_to_the_order,
 		NULL,
 	};
