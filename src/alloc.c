@@ -126,10 +126,13 @@ bool vm_alloc_trim(size_t pad)
 
 /* Page runs and mapped blocks --------------------------------------------------------------- */
 
+/* Of this and the next two: without `zeroed` nobody asks. */
 static void *alloc_run(size_t size, size_t alignment, bool *zeroed)
 {
+	bool unasked;
 	struct run *run = vm_run_alloc(max_size(pages_of(size), 1),
-				       max_size(alignment >> PAGE_SHIFT, 1), zeroed);
+				       max_size(alignment >> PAGE_SHIFT, 1),
+				       zeroed ? zeroed : &unasked);
 	return run ? (void *)run->start : NULL;
 }
 
@@ -152,7 +155,8 @@ static void *alloc_pages(size_t size, size_t alignment, bool *zeroed)
 	size_t bytes = max_size(size, 1);
 	void *parked = large ? vm_large_take_parked(bytes, alignment, parking_place()) : NULL;
 	if (parked) {
-		*zeroed = false;
+		if (zeroed)
+			*zeroed = false;
 		tick_now_and_then();
 		return parked;
 	}
@@ -206,8 +210,7 @@ static void *alloc_any(size_t size)
 	void *block = NULL;
 	if (size <= SMALL_MOST && size < vm_options.mmap_threshold)
 		block = alloc_small(class_of_size(size));
-	bool zeroed;
-	return block || size <= SLOT_MOST ? block : alloc_pages(size, 1, &zeroed);
+	return block || size <= SLOT_MOST ? block : alloc_pages(size, 1, NULL);
 }
 
 void *vm_malloc_miss(size_t size)
@@ -357,7 +360,7 @@ static NOINLINE void *alloc_aligned_pages(size_t alignment, size_t size)
 {
 	bool zeroed;
 	void *block = alloc_single(size, alignment, &zeroed);
-	return block ? block : alloc_pages_or_trim(size, alignment, &zeroed);
+	return block ? block : alloc_pages_or_trim(size, alignment, NULL);
 }
 
 void *vm_alloc_aligned_miss(size_t alignment, size_t size)
@@ -436,10 +439,9 @@ static void shrink_run(struct run *run, size_t size)
 
 static void *alloc_pages_to_grow(size_t size, size_t usable)
 {
-	bool zeroed;
 	size_t roomy = run_with_room_to_grow(size, usable);
-	void *with_room = roomy > size ? alloc_pages(roomy, 1, &zeroed) : NULL;
-	void *block = with_room ? with_room : alloc_pages_or_trim(size, 1, &zeroed);
+	void *with_room = roomy > size ? alloc_pages(roomy, 1, NULL) : NULL;
+	void *block = with_room ? with_room : alloc_pages_or_trim(size, 1, NULL);
 	const struct region *region = block ? region_of(block) : NULL;
 	if (region)
 		used_run(region, block, "realloc")->roomy = with_room;

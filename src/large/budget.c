@@ -3,9 +3,6 @@
 
 #include "os/os.h"
 
-/* vm.max_map_count where nobody set it. */
-enum { DEFAULT_LIMIT = 65530 };
-
 enum { RESERVE_LEAST = 2000 };
 
 /* The bound moves this far, or a sixteenth of the limit, between two readings. */
@@ -18,7 +15,7 @@ static size_t minus(size_t a, size_t b)
 
 void vm_budget_begin(struct budget *budget, size_t limit, size_t share_percent, size_t reserve)
 {
-	limit = limit ? limit : DEFAULT_LIMIT;
+	limit = limit ? limit : USUAL_MAP_LIMIT;
 	reserve = reserve ? reserve : max_size(limit / 10, RESERVE_LEAST);
 	size_t of_all = limit - min_size(reserve, limit / 2);
 	size_t by_count = minus(of_all, minus(budget->count, budget->own));

@@ -21,7 +21,7 @@
 /*
  * A block of at least `bytes` (above 0, at most PTRDIFF_MAX) at a multiple of `alignment`, a power of
  * two; the kernel's page is the least it gives. *zeroed says whether its content is known to be
- * zero. NULL where it would take a new map beyond the budget (budget.h), or where the kernel refuses
+ * zero; without one nobody asks, and more of what is kept with its memory will do. NULL where it would take a new map beyond the budget (budget.h), or where the kernel refuses
  * after everything free was given back and offered again.
  */
 void *vm_large_alloc(size_t bytes, size_t alignment, bool *zeroed);

@@ -518,9 +518,11 @@ void vm_pool_lock_for_fork(void)
 {
 	vm_lock_take_for_fork(&pool.gate);
 	vm_lock_take_for_fork(&pool.lock);
-	pool.fork_waits = true;
+	/* A signal handler may fork in the middle of an operation of this thread, which would not end. */
+	pool.fork_waits = !lock_is_alone();
 	uint32_t underway;
-	while ((underway = atomic_load_explicit(&pool.underway, memory_order_relaxed)) != 0) {
+	while (pool.fork_waits &&
+	       (underway = atomic_load_explicit(&pool.underway, memory_order_relaxed)) != 0) {
 		vm_lock_release_after_fork(&pool.lock);
 		vm_os_wait(&pool.underway, underway);
 		vm_lock_take_for_fork(&pool.lock);

@@ -9,8 +9,10 @@
 enum { BALLAST_MAPS = 16, BALLAST_PARTS = 3 };
 
 /* A young process holds one part: each map costs its start, forks and end, and to make as many as the usual
- * limit takes longer. (One that does nothing takes 680 us instead of 740, 540 without us; November 2026.) */
-enum { YOUNG_MS = 16, USUAL_LIMIT = 65530 };
+ * limit takes longer. (One that does nothing takes 680 us instead of 740, 540 without us; November 2026.)
+ * One that then makes them without any tick has but one launch. What the kernel refuses of the other parts
+ * is asked for again after a while. */
+enum { YOUNG_MS = 16, AGAIN_MS = 1000 };
 
 /* A launch leads to a look at the process's maps, some ms at the limit: after so long, doubled each
  * time it finds no room. */
@@ -70,7 +72,7 @@ static void want_parts(unsigned parts)
 void vm_lifeboat_init(void)
 {
 	uint64_t now_ms = vm_os_now_ms();
-	want_parts(vm_os.map_limit < USUAL_LIMIT ? BALLAST_PARTS : 1);
+	want_parts(vm_os.map_limit < USUAL_MAP_LIMIT ? BALLAST_PARTS : 1);
 	lifeboat.young_until_ms = now_ms + YOUNG_MS;
 	lifeboat.wait_ms = FIRST_WAIT_MS;
 	look_later(now_ms, hold_ballast());
@@ -171,8 +173,10 @@ void vm_lifeboat_tick(uint64_t now_ms)
 	lock_take(&lifeboat.lock);
 	if (wants_more) {
 		want_parts(BALLAST_PARTS);
-		if (vm_lifeboat_held())
-			look_later(now_ms, hold_ballast());
+		if (vm_lifeboat_held() && !hold_ballast()) {
+			want_parts(1);
+			lifeboat.young_until_ms = now_ms + AGAIN_MS;
+		}
 	}
 	if (!vm_lifeboat_held() && now_ms >= lifeboat.next_look_ms) {
 		bool held = has_room(now_ms) && hold_ballast() && give_reserve_back();

@@ -9,11 +9,12 @@
  *       +---------------------------------+
  *        [vm_lifeboat_tick: the count has fallen far below the limit]
  *
- * HELD: some maps without memory (the ballast) stand ready from the start, and more as soon as the process
- * may have come near the limit. LAUNCHED: they were given up, and what they made room for is a reserve for records, which meta.c commits, and whatever the
- * caller maps next: region.c a last large reserve. Both grow from there by moving one edge of
- * protection, which the kernel allows at any count. What no record took of the reserve is unmapped
- * when the ballast is held again.
+ * HELD: some maps without memory (the ballast) stand ready, a third of them from the start and all from the
+ * first tick on that finds the process no longer young, or from the start where the limit is lower than
+ * usual. LAUNCHED: they were given up, and what they made room for is a reserve for records, which meta.c
+ * commits, and whatever the caller maps next: region.c a last large reserve. Both grow from there by moving
+ * one edge of protection, which the kernel allows at any count. What no record took of the reserve is
+ * unmapped when the ballast is held again.
  */
 #ifndef VM_LIFEBOAT_H
 #define VM_LIFEBOAT_H

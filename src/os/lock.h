@@ -2,8 +2,8 @@
 /*
  * lock.h - the mutex of the allocator and the order in which its locks are taken.
  *
- * A thread takes locks only downward in `enum lock_rank`, and never two of one rank, but for fork,
- * which takes all of them. Debug builds check it. No lock is held while a function of libc is called
+ * A thread takes locks only downward in `enum lock_rank`, and never two of one rank, but for fork by one
+ * of several threads, which takes all of them. Debug builds check it. No lock is held while a function of libc is called
  * that may allocate.
  */
 #ifndef VM_LOCK_H
@@ -79,14 +79,16 @@ static inline void lock_release(struct lock *lock)
 		vm_lock_wake(lock);
 }
 
-/*
- * For fork: takes a lock among others of its rank. From begin to end of a fork by a thread that is alone
- * they do nothing, as nobody holds or takes a lock then: of what they write to, parent and child would
- * each need a copy. (A fork of a small process: 28 page faults on both sides instead of 35, 22 with
- * glibc's malloc.)
- */
+/* For fork: takes a lock among others of its rank. */
 void vm_lock_take_for_fork(struct lock *lock);
 void vm_lock_release_after_fork(struct lock *lock);
+
+/*
+ * From begin to end of a fork by a thread that was alone when it began, those two do nothing, as nobody
+ * holds or takes a lock then (but for what a signal handler interrupted, which must not wait for itself):
+ * of what they write to, parent and child would each need a copy. (A fork of a small process: 28 page
+ * faults on both sides instead of 35, 22 with glibc's malloc.)
+ */
 void vm_lock_begin_fork(void);
 void vm_lock_end_fork(void);
 

@@ -14,6 +14,9 @@
 
 #include <vmalloc.h>
 
+/* vm.max_map_count where nobody set it. */
+enum { USUAL_MAP_LIMIT = 65530 };
+
 /* What the machine is; written once by vm_os_init. */
 struct os {
 	size_t page_bytes;    /* the kernel's page, at least PAGE_BYTES */

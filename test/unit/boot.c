@@ -10,6 +10,7 @@
 #include "large/pool.h"
 #include "meta/meta.h"
 #include "os/lifeboat.h"
+#include "os/lock.h"
 #include "small/bin.h"
 #include "small/pageheap.h"
 #include "small/transfer.h"
@@ -266,6 +267,23 @@ static void take_all(void *unused)
 		takers[i]();
 }
 
+static void take_all_in_handler(void)
+{
+	take_all(NULL);
+}
+
+START_TEST(a_fork_of_one_thread_holds_no_lock)
+{
+	allow_memory();
+	must(vm_boot() && vm_shards == 2);
+	if (!lock_is_alone())
+		return;
+	in_prepare = take_all_in_handler;
+	must(child_status(take_all, NULL) == 0);
+	take_all(NULL);
+}
+END_TEST
+
 START_TEST(a_fork_holds_every_lock_and_both_sides_have_them_free_afterwards)
 {
 	allow_memory();
@@ -283,6 +301,7 @@ int main(void)
 {
 	const TTest *const tests[] = {
 		a_fork_waits_for_who_is_in_the_mapping_table,
+		a_fork_of_one_thread_holds_no_lock,
 		a_fork_holds_every_lock_and_both_sides_have_them_free_afterwards,
 		a_start_that_failed_is_made_again,
 		of_threads_that_start_it_at_once_one_does,

@@ -1042,9 +1042,7 @@ START_TEST(where_no_freed_range_is_long_enough_the_longest_becomes_the_block)
 	ck_assert(vm_large_free(kept));
 	ck_assert(vm_large_free(freed));
 	size_t mapped = block_bytes();
-	bool zeroed = true;
-	char *block = vm_large_alloc(8 * MIB, 16, &zeroed);
-	ck_assert(!zeroed);
+	char *block = vm_large_alloc(8 * MIB, 16, NULL);
 	ck_assert_uint_eq(vm_large_usable_size(block), 8 * MIB);
 	ck_assert_uint_eq(fake_os_resident_bytes(block, 8 * MIB), 6 * MIB);
 	ck_assert_uint_eq(block_bytes(), mapped + 2 * MIB);
@@ -1052,12 +1050,17 @@ START_TEST(where_no_freed_range_is_long_enough_the_longest_becomes_the_block)
 	pattern_fill(block, 8 * MIB, 5);
 	ck_assert(pattern_holds(block, 8 * MIB, 5));
 
-	/* One that is not a quarter as long does not. */
-	char *other = alloc(4 * MIB + PAGE);
+	/* One that is not a quarter as long does not, nor any for who would clear it. */
+	char *other = vm_large_alloc(4 * MIB + PAGE, 16, NULL);
 	ck_assert_uint_eq(stats().large_dirty, MIB);
-	char *longer = alloc(4 * MIB);
+	bool zeroed = false;
+	char *cleared = vm_large_alloc(2 * MIB, 16, &zeroed);
+	ck_assert(zeroed);
+	ck_assert_uint_eq(stats().large_dirty, MIB);
+	char *longer = vm_large_alloc(4 * MIB, 16, NULL);
 	ck_assert_uint_eq(stats().large_dirty, 0);
 	ck_assert(vm_large_free(longer));
+	ck_assert(vm_large_free(cleared));
 	ck_assert(vm_large_free(other));
 	ck_assert(vm_large_free(block));
 }
@@ -1092,10 +1095,8 @@ START_TEST(where_the_kernel_does_not_lengthen_a_freed_range_it_stays_one)
 	ck_assert(vm_large_free(freed));
 	fake_os.fail_from = fake_os.calls + 1;
 	fake_os.fail_to = fake_os.calls + 2;
-	bool zeroed = false;
-	char *block = vm_large_alloc(8 * MIB, 16, &zeroed);
+	char *block = vm_large_alloc(8 * MIB, 16, NULL);
 	ck_assert_ptr_nonnull(block);
-	ck_assert(zeroed);
 	ck_assert_uint_eq(stats().large_dirty, 6 * MIB);
 	ck_assert_int_eq(vm_large_classify(freed), MISUSE_FREED);
 	ck_assert(vm_large_free(block));

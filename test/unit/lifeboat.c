@@ -115,12 +115,37 @@ START_TEST(what_a_process_is_refused_of_the_ballast_is_looked_for_later)
 	const size_t young = fake_maps.count;
 	fake_os_foreign_maps_add(usual_limit + 1 - fake_maps.count);
 	vm_lifeboat_tick(fake_os_advance(16));
-	ck_assert(!vm_lifeboat_held());
+	ck_assert(vm_lifeboat_held()); /* the one part */
 	ck_assert_uint_eq(fake_maps.count, usual_limit + 1);
+	uint64_t calls = fake_os.calls;
+	vm_lifeboat_tick(fake_os_advance(900));
+	ck_assert_uint_eq(fake_os.calls, calls);
 	fake_os_foreign_maps_remove(2000);
+	vm_lifeboat_tick(fake_os_advance(100));
+	ck_assert_uint_eq(fake_maps.count, usual_limit + 1 - 2000 + 2 * young);
+	calls = fake_os.calls;
+	vm_lifeboat_tick(fake_os_advance(1000000));
+	ck_assert_uint_eq(fake_os.calls, calls);
+}
+END_TEST
+
+START_TEST(a_young_process_that_launches_holds_all_parts_afterwards)
+{
+	fake_os.map_limit = usual_limit;
+	vm_os_init();
+	vm_lifeboat_init();
+	const size_t young = fake_maps.count;
+	fake_os_foreign_maps_add(usual_limit + 1 - fake_maps.count);
+	ck_assert(vm_lifeboat_launch());
+	ck_assert_ptr_nonnull(vm_os_reserve(MIB));
+	fake_os_foreign_maps_add(usual_limit + 1 - fake_maps.count);
+	ck_assert(!vm_lifeboat_launch());
+	ck_assert_ptr_nonnull(vm_lifeboat_records(MIB));
+	fake_os_foreign_maps_remove(2000);
+	const size_t launched = fake_maps.count;
 	vm_lifeboat_tick(fake_os_advance(1000000));
 	ck_assert(vm_lifeboat_held());
-	ck_assert_uint_eq(fake_maps.count, usual_limit + 1 - 2000 + 2 * young);
+	ck_assert_uint_ge(fake_maps.count, launched + 3 * young - 4); /* less the reserve's */
 }
 END_TEST
 
@@ -416,6 +441,7 @@ int main(void)
 		a_young_process_holds_one_part_of_the_ballast_and_then_three,
 		where_the_limit_is_low_three_parts_are_held_from_the_start,
 		what_a_process_is_refused_of_the_ballast_is_looked_for_later,
+		a_young_process_that_launches_holds_all_parts_afterwards,
 		what_others_take_of_a_launch_the_next_makes_up_for,
 		records_run_out_with_an_answer,
 		records_of_any_size_lie_apart,
