@@ -12,11 +12,16 @@
 
 enum { LIMIT = 5000 };
 
-static void setup(void)
+static void start(size_t map_limit)
 {
-	fake_os.map_limit = LIMIT;
+	fake_os.map_limit = map_limit;
 	vm_os_init();
 	vm_lifeboat_init();
+}
+
+static void setup(void)
+{
+	start(LIMIT);
 }
 
 static void fill_up(void)
@@ -77,13 +82,9 @@ START_TEST(a_launch_where_there_is_room_gives_nothing_up)
 }
 END_TEST
 
-static const size_t usual_limit = 65530;
-
 START_TEST(a_young_process_holds_one_part_of_the_ballast_and_then_three)
 {
-	fake_os.map_limit = usual_limit;
-	vm_os_init();
-	vm_lifeboat_init();
+	start(USUAL_MAP_LIMIT);
 	const size_t young = fake_maps.count;
 	ck_assert_uint_ge(young, 12);
 	vm_lifeboat_tick(fake_os_advance(15));
@@ -109,20 +110,18 @@ END_TEST
 
 START_TEST(what_a_process_is_refused_of_the_ballast_is_looked_for_later)
 {
-	fake_os.map_limit = usual_limit;
-	vm_os_init();
-	vm_lifeboat_init();
+	start(USUAL_MAP_LIMIT);
 	const size_t young = fake_maps.count;
-	fake_os_foreign_maps_add(usual_limit + 1 - fake_maps.count);
+	fake_os_foreign_maps_add(USUAL_MAP_LIMIT + 1 - fake_maps.count);
 	vm_lifeboat_tick(fake_os_advance(16));
 	ck_assert(vm_lifeboat_held()); /* the one part */
-	ck_assert_uint_eq(fake_maps.count, usual_limit + 1);
+	ck_assert_uint_eq(fake_maps.count, USUAL_MAP_LIMIT + 1);
 	uint64_t calls = fake_os.calls;
 	vm_lifeboat_tick(fake_os_advance(900));
 	ck_assert_uint_eq(fake_os.calls, calls);
 	fake_os_foreign_maps_remove(2000);
 	vm_lifeboat_tick(fake_os_advance(100));
-	ck_assert_uint_eq(fake_maps.count, usual_limit + 1 - 2000 + 2 * young);
+	ck_assert_uint_eq(fake_maps.count, USUAL_MAP_LIMIT + 1 - 2000 + 2 * young);
 	calls = fake_os.calls;
 	vm_lifeboat_tick(fake_os_advance(1000000));
 	ck_assert_uint_eq(fake_os.calls, calls);
@@ -131,14 +130,12 @@ END_TEST
 
 START_TEST(a_young_process_that_launches_holds_all_parts_afterwards)
 {
-	fake_os.map_limit = usual_limit;
-	vm_os_init();
-	vm_lifeboat_init();
+	start(USUAL_MAP_LIMIT);
 	const size_t young = fake_maps.count;
-	fake_os_foreign_maps_add(usual_limit + 1 - fake_maps.count);
+	fake_os_foreign_maps_add(USUAL_MAP_LIMIT + 1 - fake_maps.count);
 	ck_assert(vm_lifeboat_launch());
 	ck_assert_ptr_nonnull(vm_os_reserve(MIB));
-	fake_os_foreign_maps_add(usual_limit + 1 - fake_maps.count);
+	fake_os_foreign_maps_add(USUAL_MAP_LIMIT + 1 - fake_maps.count);
 	ck_assert(!vm_lifeboat_launch());
 	ck_assert_ptr_nonnull(vm_lifeboat_records(MIB));
 	fake_os_foreign_maps_remove(2000);
