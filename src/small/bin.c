@@ -156,20 +156,18 @@ static NOINLINE COLD NORETURN void refuse(const struct run *slab, const void *bl
 		  "free", block);
 }
 
-/* After blocks were given to a slab; true: it has left the bin and is the caller's to free. */
-static bool settle(struct bin *bin, struct run *slab, size_t given)
+/* After blocks were given to a slab of `slots`; true: it has left the bin and is the caller's to free. */
+static inline bool settle(struct bin *bin, struct run *slab, size_t slots, size_t given)
 {
 	bool was_full = slab->free_slots == given;
-	if (slab == bin->current)
+	bool is_empty = slab->free_slots == slots;
+	if (LIKELY(!was_full && !is_empty) || slab == bin->current)
 		return false;
-	if (UNLIKELY(slab->free_slots == vm_classes[slab->class].slots)) {
-		if (!was_full)
-			tree_remove(&bin->partial, &slab->node, lower_address);
-		return true;
-	}
-	if (UNLIKELY(was_full))
+	if (!is_empty)
 		tree_insert(&bin->partial, &slab->node, lower_address);
-	return false;
+	else if (!was_full)
+		tree_remove(&bin->partial, &slab->node, lower_address);
+	return is_empty;
 }
 
 /* The slab of a block of a class, whose record stays as it is while the block is the caller's (bin.pml).
@@ -186,6 +184,7 @@ static ALWAYS_INLINE inline struct run *slab_of(unsigned class, const void *bloc
 
 static size_t flush_some(unsigned class, void *const *blocks, size_t count)
 {
+	const struct sizeclass *sizes = &vm_classes[class];
 	struct run *empty[EMPTY_BATCH];
 	size_t empties = 0;
 	size_t done = 0;
@@ -196,11 +195,11 @@ static size_t flush_some(unsigned class, void *const *blocks, size_t count)
 		struct run *slab = slab_of(class, blocks[done]);
 		if (slab->shard != shard)
 			break;
-		size_t given = slab_give(slab, blocks + done, count - done);
+		size_t given = slab_give(slab, sizes, blocks + done, count - done);
 		if (UNLIKELY(!given))
 			refuse(slab, blocks[done]);
 		done += given;
-		if (settle(bin, slab, given))
+		if (settle(bin, slab, sizes->slots, given))
 			empty[empties++] = slab;
 	}
 	bin->live -= done;

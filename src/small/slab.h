@@ -56,15 +56,16 @@ static inline unsigned slab_slot_at(const struct run *slab, const struct sizecla
 {
 	size_t offset = (uintptr_t)block - slab->start;
 	unsigned slot;
-	return offset < (size_t)slab->pages << PAGE_SHIFT && slab_slot(class, offset, &slot) ? slot
-											     : NO_SLOT;
+	return offset < (size_t)class->pages << PAGE_SHIFT && slab_slot(class, offset, &slot) ? slot
+											      : NO_SLOT;
 }
 
-/* Gives the first of `count` blocks back, as many as are taken slots of this slab; returns how many.
- * Those of one word of the bitmap, which often follow each other, cost one load and store of it. */
-static inline size_t slab_give(struct run *slab, void *const *blocks, size_t count)
+/* Gives the first of `count` blocks back, as many as are taken slots of this slab, which is one of the
+ * class; returns how many. Those of one word of the bitmap, which often follow each other, cost one load
+ * and store of it. */
+static inline size_t slab_give(struct run *slab, const struct sizeclass *class, void *const *blocks,
+			       size_t count)
 {
-	const struct sizeclass *class = &vm_classes[slab->class];
 	size_t given = 0;
 	unsigned slot = slab_slot_at(slab, class, blocks[0]);
 	while (slot != NO_SLOT) {

@@ -67,7 +67,7 @@ static void give(struct run *slab, size_t slot)
 {
 	void *block = slot_address(slab->class, slot);
 	must(slab_slot_state(slab, block) == (slot_free[slot] ? SLOT_FREE : SLOT_TAKEN));
-	must(slab_give(slab, &block, 1) == !slot_free[slot]);
+	must(slab_give(slab, &vm_classes[slab->class], &block, 1) == !slot_free[slot]);
 	free_count += !slot_free[slot];
 	slot_free[slot] = true;
 }
@@ -209,7 +209,7 @@ START_TEST(every_address_inside_a_slot_is_askew_and_changes_nothing)
 				continue;
 			void *block = (char *)START + offset;
 			must(slab_slot_state(&slab, block) == SLOT_ASKEW);
-			must(slab_give(&slab, &block, 1) == 0);
+			must(slab_give(&slab, &vm_classes[slab.class], &block, 1) == 0);
 			must(slab.free_slots == free_count);
 		}
 		check(&slab);
@@ -225,8 +225,8 @@ START_TEST(of_many_blocks_those_before_the_first_that_is_none_to_give_are_given)
 		void *out[SLAB_SLOTS_MOST + 1];
 		must(vm_slab_take(&slab, out, slots) == slots);
 		out[slots] = (char *)START + slab.pages * PAGE_BYTES; /* the next slab's */
-		must(slab_give(&slab, out + slots / 2, slots - slots / 2 + 1) == slots - slots / 2);
-		must(slab_give(&slab, out, slots) == slots / 2);
+		must(slab_give(&slab, &vm_classes[slab.class], out + slots / 2, slots - slots / 2 + 1) == slots - slots / 2);
+		must(slab_give(&slab, &vm_classes[slab.class], out, slots) == slots / 2);
 		must(slab.free_slots == slots);
 		vm_slab_check(&slab);
 	}
@@ -239,7 +239,7 @@ START_TEST(a_free_slot_cannot_be_given)
 		struct run slab = new_slab(class);
 		for (size_t slot = 0; slot < vm_classes[class].slots; slot++) {
 			void *block = slot_address(class, slot);
-			must(slab_give(&slab, &block, 1) == 0);
+			must(slab_give(&slab, &vm_classes[slab.class], &block, 1) == 0);
 		}
 		check(&slab);
 	}
