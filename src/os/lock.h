@@ -2,9 +2,9 @@
 /*
  * lock.h - the mutex of the allocator and the order in which its locks are taken.
  *
- * A thread takes locks only downward in `enum lock_rank`, and never two of one rank, but for fork by one
- * of several threads, which takes all of them. Debug builds check it. No lock is held while a function of libc is called
- * that may allocate.
+ * A thread takes locks only downward in `enum lock_rank`, and never two of one rank, but for fork by
+ * one of several threads, which takes all of them. Debug builds check it. No lock is held while a function
+ * of libc is called that may allocate.
  */
 #ifndef VM_LOCK_H
 #define VM_LOCK_H
