@@ -126,7 +126,7 @@ bool vm_alloc_trim(size_t pad)
 
 /* Page runs and mapped blocks --------------------------------------------------------------- */
 
-/* Of this and the next two: without `zeroed` nobody asks. */
+/* Where `zeroed` is NULL, here and where pages are asked for below, nobody wants to know. */
 static void *alloc_run(size_t size, size_t alignment, bool *zeroed)
 {
 	bool unasked;

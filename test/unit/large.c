@@ -1097,6 +1097,7 @@ START_TEST(where_the_kernel_does_not_lengthen_a_freed_range_it_stays_one)
 	fake_os.fail_to = fake_os.calls + 2;
 	char *block = vm_large_alloc(8 * MIB, 16, NULL);
 	ck_assert_ptr_nonnull(block);
+	ck_assert_uint_eq(fake_os_resident_bytes(block, 8 * MIB), 0);
 	ck_assert_uint_eq(stats().large_dirty, 6 * MIB);
 	ck_assert_int_eq(vm_large_classify(freed), MISUSE_FREED);
 	ck_assert(vm_large_free(block));

@@ -83,6 +83,13 @@ END_TEST
 
 static struct child child;
 
+static void take_in_thread(void)
+{
+	pthread_t thread;
+	must(!pthread_create(&thread, NULL, take_once, NULL));
+	must(!pthread_join(thread, NULL));
+}
+
 START_TEST(a_fork_of_one_thread_leaves_the_locks_alone_and_one_of_several_takes_them)
 {
 	if (lock_is_alone()) { /* where the C library tells */
@@ -90,18 +97,14 @@ START_TEST(a_fork_of_one_thread_leaves_the_locks_alone_and_one_of_several_takes_
 		vm_lock_take_for_fork(&lock);
 		ck_assert_uint_eq(lock.state, 0);
 		/* What the fork did not take is not its to release, though a handler made a thread. */
-		pthread_t of_handler;
-		must(!pthread_create(&of_handler, NULL, take_once, NULL));
-		must(!pthread_join(of_handler, NULL));
+		take_in_thread();
 		lock_take(&lock);
 		vm_lock_release_after_fork(&lock);
 		ck_assert_uint_eq(lock.state, 1);
 		lock_release(&lock);
 		vm_lock_end_fork();
 	}
-	pthread_t thread;
-	must(!pthread_create(&thread, NULL, take_once, NULL));
-	must(!pthread_join(thread, NULL));
+	take_in_thread();
 	vm_lock_begin_fork();
 	vm_lock_take_for_fork(&lock);
 	ck_assert_uint_eq(lock.state, 1);

@@ -225,8 +225,9 @@ START_TEST(of_many_blocks_those_before_the_first_that_is_none_to_give_are_given)
 		void *out[SLAB_SLOTS_MOST + 1];
 		must(vm_slab_take(&slab, out, slots) == slots);
 		out[slots] = (char *)START + slab.pages * PAGE_BYTES; /* the next slab's */
-		must(slab_give(&slab, &vm_classes[slab.class], out + slots / 2, slots - slots / 2 + 1) == slots - slots / 2);
-		must(slab_give(&slab, &vm_classes[slab.class], out, slots) == slots / 2);
+		const struct sizeclass *sizes = &vm_classes[class];
+		must(slab_give(&slab, sizes, out + slots / 2, slots - slots / 2 + 1) == slots - slots / 2);
+		must(slab_give(&slab, sizes, out, slots) == slots / 2);
 		must(slab.free_slots == slots);
 		vm_slab_check(&slab);
 	}
