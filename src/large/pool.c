@@ -127,9 +127,16 @@ struct segment *vm_pool_take_out(uintptr_t start, size_t bytes)
 	return out;
 }
 
+static bool is_tight(void)
+{
+	return atomic_load_explicit(&pool.tight, memory_order_relaxed);
+}
+
+/* While the lifeboat is launched the process is at its limit, whatever the budget knows of it: the maps that
+ * the launch has freed are the heap's, which then serves large blocks without any more. */
 bool vm_pool_may_map(void)
 {
-	return !atomic_load_explicit(&pool.tight, memory_order_relaxed);
+	return !is_tight() && vm_lifeboat_held();
 }
 
 static bool judge_budget(void)
@@ -138,6 +145,12 @@ static bool judge_budget(void)
 		vm_budget_begin(&pool.budget, vm_os.map_limit, vm_options.map_share,
 				vm_options.map_reserve);
 	return budget_judge(&pool.budget, pool.maps.count);
+}
+
+/* Whether no more maps are made as long as there is another way. */
+static bool saves_maps(void)
+{
+	return judge_budget() || !vm_lifeboat_held();
 }
 
 static void publish_budget(void)
@@ -198,7 +211,7 @@ static void read_maps(bool refused, uint64_t now_ms)
 	if (!vm_options.map_count)
 		return;
 	/* The kernel itself says that it is the limit: nothing waits for a reading. */
-	bool all_used = refused && vm_pool_may_map() && vm_os_out_of_maps();
+	bool all_used = refused && !is_tight() && vm_os_out_of_maps();
 	vm_pool_enter();
 	size_t own = pool.maps.count;
 	bool due = all_used || vm_budget_claim_reading(&pool.budget, own, refused, now_ms);
@@ -316,7 +329,7 @@ struct outcome {
 /* Under the lock: takes a range that is to be unmapped out of the model; NULL if it is to stay. */
 static struct segment *let_go(const struct range *range)
 {
-	if (vm_vma_splits(&pool.maps, range->start, range->bytes) && judge_budget()) {
+	if (vm_vma_splits(&pool.maps, range->start, range->bytes) && saves_maps()) {
 		pool.splits_avoided += range->has_memory; /* else it was one before */
 		return NULL;
 	}
@@ -504,7 +517,7 @@ void vm_pool_stats(struct vm_stats *stats)
 	stats->purged_bytes += pool.purged_bytes;
 	stats->large_dirty_ranges = pool.mapping.dirty.count;
 	stats->large_clean_ranges = pool.mapping.clean.count;
-	stats->map_tight = judge_budget();
+	stats->map_tight = saves_maps();
 	stats->map_limit = pool.budget.limit;
 	stats->map_count = pool.budget.count;
 	stats->own_maps = pool.maps.count;

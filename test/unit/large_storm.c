@@ -11,6 +11,7 @@
 #include "large/pool.h"
 #include "meta/meta.h"
 #include "os/conf.h"
+#include "os/lifeboat.h"
 #include "os/os.h"
 
 #include <pthread.h>
@@ -412,6 +413,30 @@ START_TEST(it_is_tight_at_once_where_the_kernel_refuses_every_map)
 }
 END_TEST
 
+START_TEST(maps_that_a_launch_of_the_lifeboat_freed_are_left_to_the_heap)
+{
+	fake_os.map_limit = 8000;
+	setup();
+	vm_lifeboat_init();
+	must(alloc_checker());
+	fake_os_foreign_maps_add(8001 - fake_maps.count);
+	ck_assert(!stats().map_tight);
+	ck_assert(vm_lifeboat_launch());
+	size_t maps = fake_maps.count;
+	ck_assert_uint_lt(maps, 8000);
+	ck_assert(stats().map_tight);
+	ck_assert_ptr_null(alloc_checker());
+	ck_assert_uint_eq(fake_maps.count, maps);
+
+	/* Until the ballast is held again. */
+	fake_os_foreign_maps_remove(5000);
+	vm_lifeboat_tick(fake_os_advance(5000));
+	ck_assert(vm_lifeboat_held());
+	ck_assert(!stats().map_tight);
+	ck_assert_ptr_nonnull(alloc_checker());
+}
+END_TEST
+
 START_TEST(the_count_is_not_read_where_the_option_says_so)
 {
 	fake_os.map_limit = 8000;
@@ -629,6 +654,7 @@ int main(void)
 		a_checkerboard_keeps_within_the_share,
 		maps_of_others_make_it_tight_and_their_going_ends_it,
 		it_is_tight_at_once_where_the_kernel_refuses_every_map,
+		maps_that_a_launch_of_the_lifeboat_freed_are_left_to_the_heap,
 		the_count_is_not_read_where_the_option_says_so,
 		any_call_may_be_refused_once,
 		all_calls_may_be_refused_from_any_one_on,
