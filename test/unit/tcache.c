@@ -398,7 +398,8 @@ START_TEST(the_first_room_is_2_kib_and_two_to_eight_blocks)
 	const size_t rooms[] = {8, 8, 4, 2, 2, 2};
 	for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
 		unsigned class = class_of_size(sizes[i]);
-		give(cache, class, alloc(cache, class));
+		for (int pair = 0; pair < 4; pair++)
+			give(cache, class, alloc(cache, class));
 		ck_assert_uint_eq(room(cache, class), rooms[i]);
 	}
 	vm_tcache_delete(cache);
@@ -521,6 +522,25 @@ START_TEST(the_first_block_of_a_class_comes_alone)
 	ck_assert_uint_ge(count(cache, class), 1);
 	give(cache, class, blocks[0]);
 	give(cache, class, blocks[1]);
+	vm_tcache_delete(cache);
+	expect_all_back();
+}
+END_TEST
+
+START_TEST(blocks_above_1_kib_stay_from_the_eighth_miss_on)
+{
+	setup();
+	struct tcache *cache = new_cache();
+	unsigned small = class_of_size(KIB);
+	give(cache, small, alloc(cache, small));
+	ck_assert_uint_eq(count(cache, small), 1);
+	unsigned class = small + 1;
+	for (int pair = 0; pair < 3; pair++)
+		give(cache, class, alloc(cache, class));
+	void *block = alloc(cache, class);
+	ck_assert_uint_eq(room(cache, class), 0);
+	give(cache, class, block);
+	ck_assert_uint_eq(count(cache, class), 1);
 	vm_tcache_delete(cache);
 	expect_all_back();
 }
@@ -865,6 +885,7 @@ int main(void)
 		no_cache_exceeds_thread_cache_bytes_but_by_its_first_stacks,
 		all_caches_together_do_not_exceed_cache_bytes,
 		the_first_block_of_a_class_comes_alone,
+		blocks_above_1_kib_stay_from_the_eighth_miss_on,
 		blocks_that_have_a_slab_each_stay_from_the_32nd_miss_on,
 		a_cache_takes_no_more_than_it_leaves_to_the_others,
 		caches_of_a_small_heap_have_room_for_2_MiB_and_an_eighth_of_it,
