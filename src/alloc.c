@@ -148,18 +148,27 @@ static unsigned parking_place(void)
 	return (unsigned)((uintptr_t)vm_tcache >> PAGE_SHIFT);
 }
 
+static bool is_large(size_t size, size_t alignment)
+{
+	return max_size(size, alignment) >= vm_options.mmap_threshold;
+}
+
+/* The large block that was freed last, without a lock, where it is one like that; or NULL. */
+static inline void *alloc_parked(size_t size, size_t alignment)
+{
+	if (!is_large(size, alignment))
+		return NULL;
+	void *block = vm_large_take_parked(max_size(size, 1), alignment, parking_place());
+	if (block)
+		tick_now_and_then();
+	return block;
+}
+
 /* Each kind stands in for the other where the kernel or the budget of maps refuses it. */
 static void *alloc_pages(size_t size, size_t alignment, bool *zeroed)
 {
-	bool large = max_size(size, alignment) >= vm_options.mmap_threshold;
+	bool large = is_large(size, alignment);
 	size_t bytes = max_size(size, 1);
-	void *parked = large ? vm_large_take_parked(bytes, alignment, parking_place()) : NULL;
-	if (parked) {
-		if (zeroed)
-			*zeroed = false;
-		tick_now_and_then();
-		return parked;
-	}
 	void *block = large ? vm_large_alloc(bytes, alignment, zeroed)
 			    : alloc_run(size, alignment, zeroed);
 	if (!block)
@@ -197,7 +206,13 @@ static void *alloc_pages_or_trim(size_t size, size_t alignment, bool *zeroed)
 {
 	if (!vm_boot())
 		return out_of_memory(size);
-	void *block = alloc_pages(size, alignment, zeroed);
+	void *block = alloc_parked(size, alignment);
+	if (block) {
+		if (zeroed)
+			*zeroed = false;
+		return block;
+	}
+	block = alloc_pages(size, alignment, zeroed);
 	if (!block && make_room(size))
 		block = alloc_pages(size, alignment, zeroed);
 	return block ? block : out_of_memory(max_size(size, alignment));
@@ -213,16 +228,20 @@ static void *alloc_any(size_t size)
 	return block || size <= SLOT_MOST ? block : alloc_pages(size, 1, NULL);
 }
 
-void *vm_malloc_miss(size_t size)
+static NOINLINE void *alloc_any_or_trim(size_t size)
 {
 	if (size > PTRDIFF_MAX || !vm_boot())
 		return out_of_memory(size);
 	void *block = alloc_any(size);
 	if (!block && make_room(size))
 		block = alloc_any(size);
-	if (!block)
-		return out_of_memory(size);
-	if (VM_DEBUG)
+	return block ? block : out_of_memory(size);
+}
+
+void *vm_malloc_miss(size_t size)
+{
+	void *block = alloc_parked(size, 1) ?: alloc_any_or_trim(size);
+	if (VM_DEBUG && block)
 		vm_debug_allocated(block, size);
 	return block;
 }
@@ -243,6 +262,13 @@ static void free_any(void *block)
 	tick(NULL);
 }
 
+static NOINLINE void free_keeping_errno(void *block)
+{
+	int saved = errno;
+	free_any(block);
+	errno = saved;
+}
+
 /* Without a lock: a small block of another region than the first, a large one to be parked. */
 static bool free_quickly(void *block)
 {
@@ -255,11 +281,8 @@ static bool free_quickly(void *block)
 
 void vm_free_miss(void *block)
 {
-	if (!block || free_quickly(block))
-		return;
-	int saved = errno;
-	free_any(block);
-	errno = saved;
+	if (block && !free_quickly(block))
+		free_keeping_errno(block);
 }
 
 /* Without the lock of the bin: the bit of a block that the caller owns does not change meanwhile. */

@@ -178,17 +178,18 @@ struct range *vm_index_find(const struct index *index, uintptr_t start)
 		atomic_load_explicit(&index->table, memory_order_acquire);
 	if (!table)
 		return NULL;
-	for (size_t at = home(table, start); start_at(table, at); at = (at + 1) & table->mask) {
-		if (start_at(table, at) != start)
-			continue;
-		struct range *range =
-			atomic_load_explicit(&slot_at(table, at)->range, memory_order_relaxed);
-		atomic_thread_fence(memory_order_acquire);
-		uintptr_t again =
-			atomic_load_explicit(&slot_at(table, at)->start, memory_order_relaxed);
-		return again == start ? range : NULL;
+	for (size_t at = home(table, start);; at = (at + 1) & table->mask) {
+		const struct slot *slot = slot_at(table, at);
+		uintptr_t found = atomic_load_explicit(&slot->start, memory_order_acquire);
+		if (found == start) {
+			struct range *range = atomic_load_explicit(&slot->range, memory_order_relaxed);
+			atomic_thread_fence(memory_order_acquire);
+			found = atomic_load_explicit(&slot->start, memory_order_relaxed);
+			return found == start ? range : NULL;
+		}
+		if (!found)
+			return NULL;
 	}
-	return NULL;
 }
 
 void vm_index_check(const struct index *index)

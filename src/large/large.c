@@ -33,7 +33,7 @@ static size_t parked_bytes_most(void)
 	return vm_options.decay_ms ? vm_options.dirty_bytes / PARKING_PLACES : 0;
 }
 
-static void free_parked(struct range *range)
+static NOINLINE void free_parked(struct range *range)
 {
 	struct pool_batch batch;
 	vm_pool_batch_init(&batch);
