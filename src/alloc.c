@@ -126,13 +126,13 @@ bool vm_alloc_trim(size_t pad)
 
 /* Page runs and mapped blocks --------------------------------------------------------------- */
 
-/* Where `zeroed` is NULL, here and where pages are asked for below, nobody wants to know. */
-static void *alloc_run(size_t size, size_t alignment, bool *zeroed)
+/* Beyond its first *dirty bytes a block reads as zeros: here and where pages are asked for below. */
+static void *alloc_run(size_t size, size_t alignment, size_t *dirty)
 {
-	bool unasked;
+	bool zeroed;
 	struct run *run = vm_run_alloc(max_size(pages_of(size), 1),
-				       max_size(alignment >> PAGE_SHIFT, 1),
-				       zeroed ? zeroed : &unasked);
+				       max_size(alignment >> PAGE_SHIFT, 1), &zeroed);
+	*dirty = zeroed ? 0 : size;
 	return run ? (void *)run->start : NULL;
 }
 
@@ -165,17 +165,17 @@ static inline void *alloc_parked(size_t size, size_t alignment)
 }
 
 /* Each kind stands in for the other where the kernel or the budget of maps refuses it. */
-static void *alloc_pages(size_t size, size_t alignment, bool *zeroed)
+static void *alloc_pages(size_t size, size_t alignment, size_t *dirty)
 {
 	bool large = is_large(size, alignment);
 	size_t bytes = max_size(size, 1);
-	void *block = large ? vm_large_alloc(bytes, alignment, zeroed)
-			    : alloc_run(size, alignment, zeroed);
+	void *block = large ? vm_large_alloc(bytes, alignment, dirty)
+			    : alloc_run(size, alignment, dirty);
 	if (!block)
-		block = large ? alloc_run(size, alignment, zeroed)
-			      : vm_large_alloc(bytes, alignment, zeroed);
+		block = large ? alloc_run(size, alignment, dirty)
+			      : vm_large_alloc(bytes, alignment, dirty);
 	if (!block)
-		block = vm_large_alloc_at_any_price(bytes, alignment, zeroed);
+		block = vm_large_alloc_at_any_price(bytes, alignment, dirty);
 	tick(NULL);
 	return block;
 }
@@ -202,19 +202,18 @@ static bool make_room(size_t size)
 	return true;
 }
 
-static void *alloc_pages_or_trim(size_t size, size_t alignment, bool *zeroed)
+static void *alloc_pages_or_trim(size_t size, size_t alignment, size_t *dirty)
 {
 	if (!vm_boot())
 		return out_of_memory(size);
 	void *block = alloc_parked(size, alignment);
 	if (block) {
-		if (zeroed)
-			*zeroed = false;
+		*dirty = size;
 		return block;
 	}
-	block = alloc_pages(size, alignment, zeroed);
+	block = alloc_pages(size, alignment, dirty);
 	if (!block && make_room(size))
-		block = alloc_pages(size, alignment, zeroed);
+		block = alloc_pages(size, alignment, dirty);
 	return block ? block : out_of_memory(max_size(size, alignment));
 }
 
@@ -225,7 +224,8 @@ static void *alloc_any(size_t size)
 	void *block = NULL;
 	if (size <= SMALL_MOST && size < vm_options.mmap_threshold)
 		block = alloc_small(class_of_size(size));
-	return block || size <= SLOT_MOST ? block : alloc_pages(size, 1, NULL);
+	size_t dirty;
+	return block || size <= SLOT_MOST ? block : alloc_pages(size, 1, &dirty);
 }
 
 static NOINLINE void *alloc_any_or_trim(size_t size)
@@ -363,9 +363,11 @@ static NOINLINE void *alloc_zeroed_pages(size_t bytes)
 {
 	bool zeroed;
 	void *block = alloc_single(bytes, 1, &zeroed);
-	if (!block)
-		block = alloc_pages_or_trim(bytes, 1, &zeroed);
-	return !block || zeroed ? block : vm_clear(block, bytes);
+	if (block)
+		return zeroed ? block : vm_clear(block, bytes);
+	size_t dirty;
+	block = alloc_pages_or_trim(bytes, 1, &dirty);
+	return block && dirty ? vm_clear(block, min_size(dirty, bytes)) : block;
 }
 
 void *vm_alloc_zeroed(size_t count, size_t size)
@@ -383,7 +385,8 @@ static NOINLINE void *alloc_aligned_pages(size_t alignment, size_t size)
 {
 	bool zeroed;
 	void *block = alloc_single(size, alignment, &zeroed);
-	return block ? block : alloc_pages_or_trim(size, alignment, NULL);
+	size_t dirty;
+	return block ? block : alloc_pages_or_trim(size, alignment, &dirty);
 }
 
 void *vm_alloc_aligned_miss(size_t alignment, size_t size)
@@ -463,8 +466,9 @@ static void shrink_run(struct run *run, size_t size)
 static void *alloc_pages_to_grow(size_t size, size_t usable)
 {
 	size_t roomy = run_with_room_to_grow(size, usable);
-	void *with_room = roomy > size ? alloc_pages(roomy, 1, NULL) : NULL;
-	void *block = with_room ? with_room : alloc_pages_or_trim(size, 1, NULL);
+	size_t dirty;
+	void *with_room = roomy > size ? alloc_pages(roomy, 1, &dirty) : NULL;
+	void *block = with_room ? with_room : alloc_pages_or_trim(size, 1, &dirty);
 	const struct region *region = block ? region_of(block) : NULL;
 	if (region)
 		used_run(region, block, "realloc")->roomy = with_room;

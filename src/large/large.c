@@ -78,20 +78,13 @@ void *vm_large_take_parked(size_t bytes, size_t alignment, unsigned place)
 	return (void *)range->start;
 }
 
-/* Where somebody asks. */
-static void tell(bool *zeroed, bool is_zeroed)
-{
-	if (zeroed)
-		*zeroed = is_zeroed;
-}
-
-static void *use_kept(size_t bytes, size_t alignment, bool *zeroed)
+static void *use_kept(size_t bytes, size_t alignment, size_t *dirty)
 {
 	struct range *block = NULL;
 	struct mapping *mapping = vm_pool_enter_unparked();
 	struct range *range = vm_mapping_best(mapping, bytes, alignment);
 	if (range && vm_mapping_prepay(mapping, 2)) {
-		tell(zeroed, range->state == RANGE_CLEAN);
+		*dirty = range->state == RANGE_CLEAN ? 0 : bytes;
 		block = vm_mapping_use(mapping, range, bytes, alignment);
 	}
 	vm_pool_leave();
@@ -276,38 +269,40 @@ static void *move_pages(void *block, size_t bytes)
  * lacks is mapped by the kernel behind it, which moves its pages if need be: to move a page costs a tenth
  * of a fault, and what is dirty does not come on top of what is new.
  */
-static void *lengthen_dirty(size_t bytes, size_t least)
+static void *lengthen_dirty(size_t bytes, size_t least, size_t *dirty)
 {
 	struct mapping *mapping = vm_pool_enter();
 	struct range *range = vm_fits_longest(&mapping->dirty);
 	/* One that may not move would only lose its age. */
 	if (range && range->bytes >= least && range->bytes < bytes &&
-	    vm_vma_is_one(vm_pool_maps(), range->start, range->bytes) && may_move(range))
+	    vm_vma_is_one(vm_pool_maps(), range->start, range->bytes) && may_move(range)) {
+		*dirty = range->bytes;
 		return remap(mapping, range, bytes);
+	}
 	vm_pool_leave();
 	return NULL;
 }
 
-static void *alloc(size_t bytes, size_t alignment, bool *zeroed, bool at_any_price)
+static void *alloc(size_t bytes, size_t alignment, size_t *dirty, bool at_any_price)
 {
 	bytes = round_to_pages(bytes);
 	if (bytes > PTRDIFF_MAX - alignment)
 		return NULL;
 
 	for (bool last = false;; last = true) {
-		void *block = use_kept(bytes, alignment, zeroed);
+		void *block = use_kept(bytes, alignment, dirty);
 		/* A buffer that doubles leaves a little less than half of the next behind. (What protoc
 		 * makes of 700 messages: 364 MB instead of 388, and 90,000 faults instead of 99,000
-		 * with half; November 2026.) Not for who would clear it, new pages and all. */
-		if (!block && !zeroed && alignment <= vm_os.page_bytes)
-			block = lengthen_dirty(bytes, bytes / 4);
+		 * with half; November 2026.) */
+		if (!block && alignment <= vm_os.page_bytes)
+			block = lengthen_dirty(bytes, bytes / 4, dirty);
 		if (block)
 			return block;
 		if (!at_any_price && UNLIKELY(!vm_pool_may_map()))
 			return NULL;
 		block = map_new(bytes, alignment);
 		if (block) {
-			tell(zeroed, true);
+			*dirty = 0;
 			return block;
 		}
 		vm_pool_note_refusal();
@@ -318,14 +313,14 @@ static void *alloc(size_t bytes, size_t alignment, bool *zeroed, bool at_any_pri
 	}
 }
 
-void *vm_large_alloc(size_t bytes, size_t alignment, bool *zeroed)
+void *vm_large_alloc(size_t bytes, size_t alignment, size_t *dirty)
 {
-	return alloc(bytes, alignment, zeroed, false);
+	return alloc(bytes, alignment, dirty, false);
 }
 
-void *vm_large_alloc_at_any_price(size_t bytes, size_t alignment, bool *zeroed)
+void *vm_large_alloc_at_any_price(size_t bytes, size_t alignment, size_t *dirty)
 {
-	return alloc(bytes, alignment, zeroed, true);
+	return alloc(bytes, alignment, dirty, true);
 }
 
 bool vm_large_free(void *block)
@@ -407,7 +402,8 @@ static void *copy_to_dirty(void *block, size_t bytes)
 static void *copy_to_lengthened(void *block, size_t bytes)
 {
 	size_t old_bytes = vm_large_usable_size(block);
-	void *copy = old_bytes ? lengthen_dirty(bytes, old_bytes + old_bytes / 2) : NULL;
+	size_t dirty;
+	void *copy = old_bytes ? lengthen_dirty(bytes, old_bytes + old_bytes / 2, &dirty) : NULL;
 	if (!copy)
 		return NULL;
 	memcpy(copy, block, old_bytes);

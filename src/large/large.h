@@ -20,14 +20,14 @@
 
 /*
  * A block of at least `bytes` (above 0, at most PTRDIFF_MAX) at a multiple of `alignment`, a power of
- * two; the kernel's page is the least it gives. *zeroed says whether its content is known to be
- * zero; without one nobody asks, and more of what is kept with its memory will do. NULL where it would take a new map beyond the budget (budget.h), or where the kernel refuses
- * after everything free was given back and offered again.
+ * two; the kernel's page is the least it gives. Beyond its first *dirty bytes, which may be more than
+ * `bytes`, it reads as zeros. NULL where it would take a new map beyond the budget (budget.h), or where
+ * the kernel refuses after everything free was given back and offered again.
  */
-void *vm_large_alloc(size_t bytes, size_t alignment, bool *zeroed);
+void *vm_large_alloc(size_t bytes, size_t alignment, size_t *dirty);
 
 /* The same whatever the budget is, for when a block cannot be had otherwise. */
-void *vm_large_alloc_at_any_price(size_t bytes, size_t alignment, bool *zeroed);
+void *vm_large_alloc_at_any_price(size_t bytes, size_t alignment, size_t *dirty);
 
 /*
  * The quick ways, without the lock, for a block that is made and freed again and again: vm_large_park

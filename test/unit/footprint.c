@@ -146,12 +146,13 @@ START_TEST(where_one_heap_grows_the_other_gives_back)
 {
 	enum { RUNS = 30 };
 	static struct run *runs[RUNS];
+	size_t dirty;
 	bool zeroed;
 
 	setup();
 	vm_os.memory_bytes = 1024 * MIB;
 	must(vm_pageheap_init(true));
-	void *block = vm_large_alloc(40 * MIB, 1, &zeroed);
+	void *block = vm_large_alloc(40 * MIB, 1, &dirty);
 	must(vm_large_free(block));
 	ck_assert_uint_eq(figures().large_dirty, 40 * MIB);
 	for (size_t i = 0; i < RUNS; i++)
@@ -165,7 +166,7 @@ START_TEST(where_one_heap_grows_the_other_gives_back)
 	for (size_t i = 0; i < RUNS; i++)
 		vm_run_free(runs[i]);
 	ck_assert_uint_eq(figures().heap_free_dirty, RUNS * MIB);
-	block = vm_large_alloc(35 * MIB, 1, &zeroed);
+	block = vm_large_alloc(35 * MIB, 1, &dirty);
 	now_ms = fake_os_advance(100);
 	ck_assert(vm_footprint_exceeded(now_ms));
 	vm_pageheap_give_excess_back(now_ms);

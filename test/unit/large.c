@@ -47,9 +47,9 @@ static void check_nothing_is_left(void)
 
 static void *alloc(size_t bytes)
 {
-	bool zeroed;
-	void *block = vm_large_alloc(bytes, 16, &zeroed);
-	must(!block || !zeroed || pattern_is_zero(block, bytes));
+	size_t dirty;
+	void *block = vm_large_alloc(bytes, 16, &dirty);
+	must(!block || dirty >= bytes || pattern_is_zero((char *)block + dirty, bytes - dirty));
 	return block;
 }
 
@@ -107,13 +107,13 @@ END_TEST
 START_TEST(sizes_that_no_machine_has_are_refused)
 {
 	setup();
-	bool zeroed;
+	size_t dirty;
 	ck_assert(vm_large_free(alloc_touched(MIB)));
 	ck_assert_ptr_null(alloc(PTRDIFF_MAX));
 	ck_assert_uint_eq(stats().large_dirty, MIB); /* nothing was given up for it */
 	ck_assert_ptr_null(alloc((size_t)1 << 47));
-	ck_assert_ptr_null(vm_large_alloc(PAGE, (size_t)1 << 62, &zeroed));
-	ck_assert_ptr_null(vm_large_alloc(PTRDIFF_MAX, (size_t)1 << 62, &zeroed));
+	ck_assert_ptr_null(vm_large_alloc(PAGE, (size_t)1 << 62, &dirty));
+	ck_assert_ptr_null(vm_large_alloc(PTRDIFF_MAX, (size_t)1 << 62, &dirty));
 	check_nothing_is_left();
 }
 END_TEST
@@ -140,14 +140,14 @@ START_TEST(an_aligned_block_costs_no_more_than_its_size)
 	setup();
 	enum { COUNT = 64 };
 	char *blocks[COUNT];
-	bool zeroed;
+	size_t dirty;
 	/* The places of a GiB's alignment are few under valgrind. */
 	const size_t room = 4 * GIB;
 	for (size_t alignment = PAGE; alignment <= GIB; alignment *= 2) {
 		size_t bytes = alignment <= 4 * MIB ? alignment : 3 * PAGE;
 		const size_t count = min_size(COUNT, room / alignment);
 		for (size_t i = 0; i < count; i++) {
-			blocks[i] = vm_large_alloc(bytes, alignment, &zeroed);
+			blocks[i] = vm_large_alloc(bytes, alignment, &dirty);
 			ck_assert_ptr_nonnull(blocks[i]);
 			ck_assert_uint_eq((uintptr_t)blocks[i] % alignment, 0);
 			memset(blocks[i], 1, PAGE);
@@ -164,12 +164,12 @@ END_TEST
 START_TEST(aligned_blocks_of_one_size_take_two_calls_only_where_the_first_lies_badly)
 {
 	setup();
-	bool zeroed;
+	size_t dirty;
 	alloc(PAGE); /* the next one lies badly */
-	vm_large_alloc(64 * KIB, 64 * KIB, &zeroed);
+	vm_large_alloc(64 * KIB, 64 * KIB, &dirty);
 	uint64_t calls = fake_os.calls;
 	for (int i = 0; i < 100; i++)
-		ck_assert_ptr_nonnull(vm_large_alloc(64 * KIB, 64 * KIB, &zeroed));
+		ck_assert_ptr_nonnull(vm_large_alloc(64 * KIB, 64 * KIB, &dirty));
 	ck_assert_uint_eq(fake_os.calls - calls, 100);
 }
 END_TEST
@@ -177,13 +177,13 @@ END_TEST
 START_TEST(an_aligned_block_is_cut_out_of_a_freed_range)
 {
 	setup();
-	bool zeroed;
+	size_t dirty;
 	char *range = alloc_touched(MIB);
 	ck_assert(vm_large_free(range));
 	uint64_t calls = fake_os.calls;
-	char *block = vm_large_alloc(64 * KIB, 256 * KIB, &zeroed);
+	char *block = vm_large_alloc(64 * KIB, 256 * KIB, &dirty);
 	ck_assert_uint_eq(fake_os.calls, calls);
-	ck_assert(!zeroed);
+	ck_assert_uint_gt(dirty, 0);
 	ck_assert(block >= range && block < range + MIB);
 	ck_assert_uint_eq((uintptr_t)block % (256 * KIB), 0);
 	ck_assert_uint_eq(stats().large_dirty, MIB - 64 * KIB);
@@ -717,9 +717,9 @@ START_TEST(what_the_kernel_does_not_unmap_is_purged_kept_and_unmapped_later)
 	ck_assert_int_eq(vm_large_classify(blocks[2]), MISUSE_FREED);
 
 	/* It is used again, as zeroed memory. */
-	bool zeroed;
-	ck_assert_ptr_eq(vm_large_alloc(MIB, 16, &zeroed), blocks[2]);
-	ck_assert(zeroed);
+	size_t dirty;
+	ck_assert_ptr_eq(vm_large_alloc(MIB, 16, &dirty), blocks[2]);
+	ck_assert_uint_eq(dirty, 0);
 	ck_assert(pattern_is_zero(blocks[2], MIB));
 	ck_assert(vm_large_free(blocks[2]));
 
@@ -827,7 +827,7 @@ START_TEST(the_rest_of_a_new_map_is_known_to_hold_nothing)
 	setup();
 	enum { COUNT = 6 };
 	char *blocks[COUNT];
-	bool zeroed;
+	size_t dirty;
 	vm_options.decay_ms = 0;
 	for (int i = 0; i < COUNT; i++)
 		blocks[i] = alloc_touched(MIB);
@@ -836,7 +836,7 @@ START_TEST(the_rest_of_a_new_map_is_known_to_hold_nothing)
 	uint64_t purges = fake_os.purges;
 	fake_os.fail_from = fake_os.calls + 2; /* after the map */
 	fake_os.fail_to = UINT64_MAX;
-	ck_assert_ptr_nonnull(vm_large_alloc(3 * PAGE, 64 * KIB, &zeroed));
+	ck_assert_ptr_nonnull(vm_large_alloc(3 * PAGE, 64 * KIB, &dirty));
 	ck_assert_uint_eq(fake_os.purges, purges);
 	ck_assert_uint_eq(stats().large_dirty, 0);
 	ck_assert_uint_eq(stats().large_clean, 64 * KIB - PAGE);
@@ -1042,25 +1042,26 @@ START_TEST(where_no_freed_range_is_long_enough_the_longest_becomes_the_block)
 	ck_assert(vm_large_free(kept));
 	ck_assert(vm_large_free(freed));
 	size_t mapped = block_bytes();
-	char *block = vm_large_alloc(8 * MIB, 16, NULL);
+	size_t dirty;
+	char *block = vm_large_alloc(8 * MIB, 16, &dirty);
 	ck_assert_uint_eq(vm_large_usable_size(block), 8 * MIB);
 	ck_assert_uint_eq(fake_os_resident_bytes(block, 8 * MIB), 6 * MIB);
 	ck_assert_uint_eq(block_bytes(), mapped + 2 * MIB);
 	ck_assert_uint_eq(stats().large_dirty, MIB);
+	/* Who wants zeros clears no more than was there. */
+	ck_assert_uint_eq(dirty, 6 * MIB);
+	ck_assert(pattern_is_zero(block + dirty, 2 * MIB));
 	pattern_fill(block, 8 * MIB, 5);
 	ck_assert(pattern_holds(block, 8 * MIB, 5));
 
-	/* One that is not a quarter as long does not, nor any for who would clear it. */
-	char *other = vm_large_alloc(4 * MIB + PAGE, 16, NULL);
+	/* One that is not a quarter as long does not. */
+	char *other = vm_large_alloc(4 * MIB + PAGE, 16, &dirty);
+	ck_assert_uint_eq(dirty, 0);
 	ck_assert_uint_eq(stats().large_dirty, MIB);
-	bool zeroed = false;
-	char *cleared = vm_large_alloc(2 * MIB, 16, &zeroed);
-	ck_assert(zeroed);
-	ck_assert_uint_eq(stats().large_dirty, MIB);
-	char *longer = vm_large_alloc(4 * MIB, 16, NULL);
+	char *longer = vm_large_alloc(4 * MIB, 16, &dirty);
+	ck_assert_uint_eq(dirty, MIB);
 	ck_assert_uint_eq(stats().large_dirty, 0);
 	ck_assert(vm_large_free(longer));
-	ck_assert(vm_large_free(cleared));
 	ck_assert(vm_large_free(other));
 	ck_assert(vm_large_free(block));
 }
@@ -1095,8 +1096,10 @@ START_TEST(where_the_kernel_does_not_lengthen_a_freed_range_it_stays_one)
 	ck_assert(vm_large_free(freed));
 	fake_os.fail_from = fake_os.calls + 1;
 	fake_os.fail_to = fake_os.calls + 2;
-	char *block = vm_large_alloc(8 * MIB, 16, NULL);
+	size_t dirty;
+	char *block = vm_large_alloc(8 * MIB, 16, &dirty);
 	ck_assert_ptr_nonnull(block);
+	ck_assert_uint_eq(dirty, 0);
 	ck_assert_uint_eq(fake_os_resident_bytes(block, 8 * MIB), 0);
 	ck_assert_uint_eq(stats().large_dirty, 6 * MIB);
 	ck_assert_int_eq(vm_large_classify(freed), MISUSE_FREED);

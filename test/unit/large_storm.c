@@ -77,19 +77,20 @@ static bool alloc(struct storm *storm, struct block *block)
 {
 	size_t alignment = rng_below(&storm->rng, 4) ? 16 : PAGE_BYTES << rng_below(&storm->rng, 8);
 	uint64_t refusals = fake_os.refusals;
-	bool zeroed = false;
+	size_t dirty = SIZE_MAX;
 	block->bytes = any_size(storm);
 	block->memory = vm_large_take_parked(block->bytes, alignment, any_place(storm));
 	if (!block->memory)
-		block->memory = vm_large_alloc(block->bytes, alignment, &zeroed);
+		block->memory = vm_large_alloc(block->bytes, alignment, &dirty);
 	if (!block->memory)
-		block->memory = vm_large_alloc_at_any_price(block->bytes, alignment, &zeroed);
+		block->memory = vm_large_alloc_at_any_price(block->bytes, alignment, &dirty);
 	if (!block->memory) {
 		must(fake_os.refusals > refusals);
 		return false;
 	}
 	must((uintptr_t)block->memory % alignment == 0);
-	must(!zeroed || pattern_is_zero(block->memory, checked_bytes(storm, block)));
+	size_t checked = checked_bytes(storm, block);
+	must(dirty >= checked || pattern_is_zero((char *)block->memory + dirty, checked - dirty));
 	fill(storm, block);
 	return true;
 }
@@ -316,8 +317,8 @@ static struct vm_stats stats(void)
 
 static void *alloc_checker(void)
 {
-	bool zeroed;
-	void *block = vm_large_alloc(CHECKER_BYTES, 16, &zeroed);
+	size_t dirty;
+	void *block = vm_large_alloc(CHECKER_BYTES, 16, &dirty);
 	if (block)
 		fake_os_touch(block, CHECKER_BYTES);
 	return block;
@@ -344,13 +345,13 @@ START_TEST(a_checkerboard_keeps_within_the_share)
 	ck_assert_uint_eq(stats().unmaps_refused, 0);
 
 	/* What is kept serves, without a map; what it cannot serve is for the heap, with no call at all. */
-	bool zeroed;
+	size_t dirty;
 	uint64_t calls = fake_os.calls;
-	ck_assert_ptr_nonnull(vm_large_alloc(CHECKER_BYTES, 16, &zeroed));
-	ck_assert(zeroed);
-	ck_assert_ptr_null(vm_large_alloc(2 * CHECKER_BYTES, 16, &zeroed));
+	ck_assert_ptr_nonnull(vm_large_alloc(CHECKER_BYTES, 16, &dirty));
+	ck_assert_uint_eq(dirty, 0);
+	ck_assert_ptr_null(vm_large_alloc(2 * CHECKER_BYTES, 16, &dirty));
 	ck_assert_uint_eq(fake_os.calls, calls);
-	void *last = vm_large_alloc_at_any_price(2 * CHECKER_BYTES, 16, &zeroed);
+	void *last = vm_large_alloc_at_any_price(2 * CHECKER_BYTES, 16, &dirty);
 	ck_assert_ptr_nonnull(last);
 	must(vm_large_free(last));
 
@@ -358,7 +359,7 @@ START_TEST(a_checkerboard_keeps_within_the_share)
 		must(vm_large_free(blocks[i]));
 	ck_assert(!stats().map_tight);
 	ck_assert_uint_le(stats().own_maps, MAPS_OF_RECORDS);
-	ck_assert_ptr_nonnull(vm_large_alloc(3 * CHECKER_BYTES, 16, &zeroed));
+	ck_assert_ptr_nonnull(vm_large_alloc(3 * CHECKER_BYTES, 16, &dirty));
 }
 END_TEST
 
@@ -370,7 +371,7 @@ START_TEST(maps_of_others_make_it_tight_and_their_going_ends_it)
 	vm_options.decay_ms = 0;
 	for (int i = 0; i < 1200; i++)
 		must((blocks[i] = alloc_checker()));
-	void *whole = vm_large_alloc_at_any_price(MIB, 16, &(bool){false});
+	void *whole = vm_large_alloc_at_any_price(MIB, 16, &(size_t){0});
 	fake_os_foreign_maps_add(8001 - fake_maps.count);
 	ck_assert(!stats().map_tight);
 	ck_assert_uint_eq(stats().map_count, 0);
@@ -391,7 +392,7 @@ START_TEST(maps_of_others_make_it_tight_and_their_going_ends_it)
 	ck_assert(!stats().map_tight);
 	ck_assert_uint_lt(stats().map_count, 3100);
 	must(vm_large_free(whole));
-	ck_assert_ptr_nonnull(vm_large_alloc(2 * MIB, 16, &(bool){false}));
+	ck_assert_ptr_nonnull(vm_large_alloc(2 * MIB, 16, &(size_t){0}));
 }
 END_TEST
 
