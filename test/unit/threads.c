@@ -391,7 +391,7 @@ static void live_alone(void *unused)
 	(void)unused;
 	vm_stats(&stats, sizeof stats);
 	must(stats.threads == 1);
-	must(fill_cache() > 200);
+	must(fill_cache() > 128);
 }
 
 START_TEST(a_child_of_a_fork_has_one_cache_and_all_room_for_it)
