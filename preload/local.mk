@@ -8,7 +8,8 @@ libvm_preload_la_CFLAGS = $(LIBRARY_CFLAGS)
 libvm_preload_la_SOURCES = \
 	preload/introspect.c \
 	preload/malloc.c \
-	preload/new.c
+	preload/new.c \
+	preload/new.h
 
 # libvmalloc.so. Its own sources are what the archive does not have: a static program takes the
 # nothrow operators from its C++ library, which calls ours.

@@ -96,9 +96,11 @@ soak_programs = test/stress/soak
 if HAVE_CXX
 cxx_tests = \
 	test/integration/cxx \
+	test/integration/own_operators \
 	test/integration/thread_local
 endif
 test_integration_cxx_SOURCES = test/integration/cxx.cpp
+test_integration_own_operators_SOURCES = test/integration/own_operators.cpp
 test_integration_thread_local_SOURCES = test/integration/thread_local.cpp
 
 # With the core and the real kernel, to look inside; malloc is the C library's.
