@@ -2,6 +2,7 @@
 #include "alloc.h"
 
 #include "boot.h"
+#include "early.h"
 #include "failure.h"
 #include "large/clear.h"
 #include "large/large.h"
@@ -202,10 +203,18 @@ static bool make_room(size_t size)
 	return true;
 }
 
+static NOINLINE COLD void *alloc_unbooted(size_t size, size_t alignment)
+{
+	void *block = vm_is_booting() ? vm_early_alloc(size, alignment) : NULL;
+	return block ? block : out_of_memory(size);
+}
+
 static void *alloc_pages_or_trim(size_t size, size_t alignment, size_t *dirty)
 {
-	if (!vm_boot())
-		return out_of_memory(size);
+	if (!vm_boot()) {
+		*dirty = 0;
+		return alloc_unbooted(size, alignment);
+	}
 	void *block = alloc_parked(size, alignment);
 	if (block) {
 		*dirty = size;
@@ -230,8 +239,10 @@ static void *alloc_any(size_t size)
 
 static NOINLINE void *alloc_any_or_trim(size_t size)
 {
-	if (size > PTRDIFF_MAX || !vm_boot())
+	if (size > PTRDIFF_MAX)
 		return out_of_memory(size);
+	if (!vm_boot()) /* as aligned as a slot of that size */
+		return alloc_unbooted(size, min_size(size & -size, PAGE_BYTES));
 	void *block = alloc_any(size);
 	if (!block && make_room(size))
 		block = alloc_any(size);
@@ -248,6 +259,8 @@ void *vm_malloc_miss(size_t size)
 
 static void free_any(void *block)
 {
+	if (UNLIKELY(early_holds(block)))
+		return;
 	const struct region *region = region_of(block);
 	if (region) {
 		unsigned class = region_class(region, region_page(region, (uintptr_t)block));
@@ -318,7 +331,8 @@ static ALWAYS_INLINE inline size_t usable_size(const void *block, const char *fu
 {
 	const struct region *region = region_of(block);
 	if (!region) {
-		size_t bytes = vm_large_usable_size(block);
+		size_t bytes = early_holds(block) ? vm_early_usable_size(block)
+						  : vm_large_usable_size(block);
 		if (!bytes)
 			vm_misuse(vm_large_classify(block), function, block);
 		return bytes;
@@ -549,6 +563,8 @@ static NOINLINE void *resize(void *block, size_t size)
 		return NULL;
 	}
 	size_t usable = usable_size(block, "realloc");
+	if (UNLIKELY(early_holds(block)))
+		return size <= usable ? block : move(alloc_malloc(size), block, usable);
 	if (size <= usable) {
 		if (pages_of(size) < pages_of(usable))
 			shrink(block, size);

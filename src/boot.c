@@ -44,11 +44,22 @@ static bool start(void)
 	return done == sizeof steps / sizeof steps[0];
 }
 
+static __thread bool booting;
+
+bool vm_is_booting(void)
+{
+	return booting;
+}
+
 bool vm_boot_once(void)
 {
+	if (booting)
+		return false;
 	vm_lock_take_for_fork(&boot_lock);
+	booting = true;
 	if (!atomic_load_explicit(&vm_booted, memory_order_relaxed))
 		atomic_store_explicit(&vm_booted, start(), memory_order_release);
+	booting = false;
 	vm_lock_release_after_fork(&boot_lock);
 	return atomic_load_explicit(&vm_booted, memory_order_relaxed);
 }

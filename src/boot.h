@@ -9,8 +9,12 @@
 
 extern _Atomic bool vm_booted;
 
-/* Starts the allocator once; false: there is no memory for it, to be tried again. */
+/* Starts the allocator once; false: there is no memory for it, to be tried again, or this thread is in the
+ * middle of it. */
 bool vm_boot_once(void);
+
+/* Whether it is. */
+bool vm_is_booting(void);
 
 static inline bool vm_boot(void)
 {

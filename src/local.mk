@@ -38,12 +38,13 @@ libvm_core_la_SOURCES = \
 	src/thread/thread.c src/thread/thread.h \
 	src/alloc.c src/alloc.h \
 	src/boot.c src/boot.h \
+	src/early.c src/early.h \
 	src/failure.c src/failure.h \
 	src/stats.c src/stats.h \
 	src/vmalloc.c
 
 libvm_os_la_CFLAGS = $(LIBRARY_CFLAGS)
-libvm_os_la_SOURCES = src/os/os.c
+libvm_os_la_SOURCES = src/os/os.c src/os/syscall.h
 
 libvm_standalone_la_CFLAGS = $(LIBRARY_CFLAGS)
 libvm_standalone_la_SOURCES = src/standalone.c

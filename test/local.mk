@@ -9,6 +9,7 @@ unit_tests = \
 	test/unit/boot \
 	test/unit/budget \
 	test/unit/conf \
+	test/unit/early \
 	test/unit/failure \
 	test/unit/fatal \
 	test/unit/footprint \

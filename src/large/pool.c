@@ -23,6 +23,7 @@ static struct {
 	_Atomic bool tight;        /* budget.tight, to be read without the lock */
 	size_t published;          /* maps.count when `tight` and `read_ms` were set */
 	_Atomic uint64_t due_ms;   /* when a DIRTY range may be to go; read without the lock */
+	_Atomic uint64_t ticked_ms; /* the last tick; what is parked was freed about then */
 	_Atomic uint64_t unpark_ms; /* when what is parked is freed in the table */
 	_Atomic uint64_t read_ms;  /* when the count of maps is to be read; read without the lock */
 	_Atomic uint32_t underway; /* operations outside the lock; written under it */
@@ -67,19 +68,19 @@ struct range *vm_pool_unpark(struct range *range, uint64_t now_ms)
 	return vm_mapping_free(&pool.mapping, range, now_ms);
 }
 
-static void unpark_all(void)
+static void unpark_all(uint64_t now_ms)
 {
 	for (unsigned place = 0; place < PARKING_PLACES; place++) {
 		struct range *range = pool_take_parked(place);
 		if (range)
-			vm_pool_unpark(range, vm_os_now_ms());
+			vm_pool_unpark(range, now_ms);
 	}
 }
 
 struct mapping *vm_pool_enter_unparked(void)
 {
 	vm_pool_enter();
-	unpark_all();
+	unpark_all(atomic_load_explicit(&pool.ticked_ms, memory_order_relaxed));
 	return &pool.mapping;
 }
 
@@ -349,7 +350,8 @@ static enum range_state try_to_give_back(const struct range *range)
 	return RANGE_DIRTY;
 }
 
-static void settle(struct range *range, enum range_state fate, struct outcome *outcome)
+static void settle(struct range *range, enum range_state fate, uint64_t now_ms,
+		   struct outcome *outcome)
 {
 	if (fate == RANGE_HELD || (fate == RANGE_CLEAN && range->has_memory)) {
 		pool.purges++;
@@ -367,7 +369,7 @@ static void settle(struct range *range, enum range_state fate, struct outcome *o
 	else if (fate == RANGE_CLEAN)
 		vm_mapping_add_clean(&pool.mapping, range);
 	else
-		vm_mapping_add_dirty(&pool.mapping, range, vm_os_now_ms());
+		vm_mapping_add_dirty(&pool.mapping, range, now_ms);
 	outcome->refused += fate != RANGE_HELD;
 }
 
@@ -387,15 +389,19 @@ static struct outcome leave_and_give_back(struct pool_batch *batch)
 	vm_pool_begin();
 	vm_pool_leave();
 
-	for (struct list *link = batch->ranges.next; link != &batch->ranges; link = link->next)
-		fate[at++] = try_to_give_back(CONTAINER_OF(link, struct range, by_age));
+	uint64_t now_ms = 0;
+	for (struct list *link = batch->ranges.next; link != &batch->ranges; link = link->next) {
+		fate[at] = try_to_give_back(CONTAINER_OF(link, struct range, by_age));
+		if (UNLIKELY(fate[at++] == RANGE_DIRTY))
+			now_ms = vm_os_now_ms();
+	}
 
 	vm_pool_return();
 	uint64_t unmaps_refused = pool.unmaps_refused;
 	for (at = 0; !list_empty(&batch->ranges); at++) {
 		struct range *range = CONTAINER_OF(batch->ranges.next, struct range, by_age);
 		list_remove(&range->by_age);
-		settle(range, fate[at], &outcome);
+		settle(range, fate[at], now_ms, &outcome);
 	}
 	vm_pool_end();
 	bool refused = pool.unmaps_refused > unmaps_refused;
@@ -498,6 +504,7 @@ void vm_pool_give_excess_back(uint64_t now_ms)
 
 void vm_pool_tick(uint64_t now_ms)
 {
+	atomic_store_explicit(&pool.ticked_ms, now_ms, memory_order_relaxed);
 	unpark_due(now_ms);
 	while (now_ms >= atomic_load_explicit(&pool.due_ms, memory_order_relaxed))
 		if (!give_back_due(now_ms).bytes)

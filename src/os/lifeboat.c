@@ -71,11 +71,10 @@ static void want_parts(unsigned parts)
 
 void vm_lifeboat_init(void)
 {
-	uint64_t now_ms = vm_os_now_ms();
 	want_parts(vm_os.map_limit < USUAL_MAP_LIMIT ? BALLAST_PARTS : 1);
-	lifeboat.young_until_ms = now_ms + YOUNG_MS;
+	lifeboat.young_until_ms = vm_os.start_ms + YOUNG_MS;
 	lifeboat.wait_ms = FIRST_WAIT_MS;
-	look_later(now_ms, hold_ballast());
+	look_later(vm_os.start_ms, hold_ballast());
 }
 
 static bool commit_records(uintptr_t end)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "os/os.h"
 
+#include "os/syscall.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -9,7 +11,6 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -29,7 +30,7 @@ static size_t soft_limit(int resource)
 static unsigned count_cpus(void)
 {
 	uint64_t mask[64]; /* 4096 CPUs; the kernel refuses if it has more, and writes what it has */
-	long bytes = syscall(SYS_sched_getaffinity, 0, sizeof mask, mask);
+	long bytes = os_syscall(SYS_sched_getaffinity, 0, sizeof mask, (long)mask, 0);
 	unsigned count = 0;
 	for (long i = 0; i < bytes / (long)sizeof mask[0]; i++)
 		count += (unsigned)__builtin_popcountl(mask[i]);
@@ -46,12 +47,12 @@ static size_t read_memory_bytes(size_t page_bytes)
  * returns from malloc, nor releases what it has locked. */
 static int open_file(const char *path)
 {
-	return (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+	return (int)os_syscall(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0);
 }
 
 static void close_file(int file)
 {
-	syscall(SYS_close, file);
+	os_syscall(SYS_close, file, 0, 0, 0);
 }
 
 /* The next part of a file, as much as there is room for; 0 at its end or on an error. */
@@ -59,8 +60,8 @@ static size_t read_some(int file, char *buffer, size_t room)
 {
 	long got;
 	do {
-		got = syscall(SYS_read, file, buffer, room);
-	} while (got < 0 && errno == EINTR);
+		got = os_syscall(SYS_read, file, (long)buffer, (long)room, 0);
+	} while (got == -EINTR);
 	return got > 0 ? (size_t)got : 0;
 }
 
@@ -87,8 +88,23 @@ static void *map(size_t bytes, int protection, int flags)
 	return address == MAP_FAILED ? NULL : address;
 }
 
+static uint64_t to_ms(const struct timespec *time)
+{
+	return (uint64_t)time->tv_sec * 1000 + (uint64_t)time->tv_nsec / 1000000;
+}
+
+/* By the raw call: libfaketime's clock, called before the C library has its environment, sets up what its
+ * children then do not find. */
+static uint64_t start_ms(void)
+{
+	struct timespec now = {0};
+	os_syscall(SYS_clock_gettime, CLOCK_MONOTONIC_COARSE, (long)&now, 0, 0);
+	return to_ms(&now);
+}
+
 void vm_os_init(void)
 {
+	vm_os.start_ms = start_ms();
 	vm_os.page_bytes = getauxval(AT_PAGESZ);
 	vm_os.memory_bytes = read_memory_bytes(vm_os.page_bytes);
 	vm_os.address_limit = soft_limit(RLIMIT_AS) ?: SIZE_MAX;
@@ -245,7 +261,7 @@ uint64_t vm_os_now_ms(void)
 {
 	struct timespec now;
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+	return to_ms(&now);
 }
 
 /* ld.so's pointer to what the kernel laid on the stack: argc, argv, NULL, envp, NULL. It is there

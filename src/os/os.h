@@ -24,6 +24,7 @@ struct os {
 	size_t address_limit; /* RLIMIT_AS at start, SIZE_MAX for none */
 	size_t map_limit;     /* vm.max_map_count at start, 0 where unknown */
 	unsigned cpus;        /* those this process may run on */
+	uint64_t start_ms;    /* vm_os_now_ms when this was written */
 	bool secure;          /* set-user-ID and the like: the environment is not to be trusted */
 };
 extern struct os vm_os;
@@ -78,7 +79,8 @@ void *vm_os_break(void);
 /* Moves the break by `bytes` (either sign) and returns where it was, NULL where refused. */
 void *vm_os_move_break(ptrdiff_t bytes);
 
-/* Milliseconds of a clock that never goes back; coarse (some ms). */
+/* Milliseconds of a clock that never goes back; coarse (some ms). What a program has instead of
+ * the C library's clock may allocate: not under a lock, but lifeboat.c's at the limit on maps. */
 uint64_t vm_os_now_ms(void);
 
 /* An environment variable of the process, NULL where unset. Works before the C library is initialised. */

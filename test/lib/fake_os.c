@@ -534,6 +534,7 @@ void vm_os_init(void)
 		.memory_bytes = 8 * GIB,
 		.map_limit = fake_os.map_limit,
 		.address_limit = SIZE_MAX,
+		.start_ms = vm_os_now_ms(),
 		.cpus = 2,
 	};
 }

@@ -197,6 +197,18 @@ open_deep() {
 	same_output open_deep
 }
 
+@test "a library that allocates where it stands before the C library, before and after ours" {
+	need gcc perl
+	local between=$BATS_TEST_TMPDIR/between.so
+	gcc -O1 -Wall -Wextra -shared -fPIC -o "$between" "$PROGRAMS/between.c"
+	for PRELOAD in "$VMALLOC_SO:$between" "$between:$VMALLOC_SO"; do
+		export PRELOAD
+		assert_preloaded /bin/cat /proc/self/maps
+		same_output perl -e "$fill"
+		same_output bash "$PROGRAMS/words.bash"
+	done
+}
+
 # median NUMBER...
 median() {
 	printf '%s\n' "$@" | sort -n | sed -n "$((($# + 1) / 2))p"

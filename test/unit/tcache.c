@@ -527,6 +527,28 @@ START_TEST(the_first_block_of_a_class_comes_alone)
 }
 END_TEST
 
+START_TEST(the_first_block_of_a_class_is_none_that_another_cache_returned)
+{
+	enum { RETURNED = 8 };
+	setup();
+	unsigned class = class_of_size(24);
+	void *blocks[RETURNED];
+	must(vm_bin_fill(class, 0, blocks, RETURNED) == RETURNED);
+	must(vm_transfer_put(class, blocks, RETURNED) == RETURNED);
+	size_t returned = vm_transfer_cached();
+	struct tcache *cache = new_cache();
+	void *first = alloc(cache, class);
+	ck_assert_uint_eq(vm_transfer_cached(), returned);
+	void *second = alloc(cache, class);
+	ck_assert_uint_lt(vm_transfer_cached(), returned);
+	give(cache, class, first);
+	give(cache, class, second);
+	vm_tcache_delete(cache);
+	vm_transfer_trim();
+	expect_all_back();
+}
+END_TEST
+
 START_TEST(blocks_above_1_kib_stay_from_the_eighth_miss_on)
 {
 	setup();
@@ -885,6 +907,7 @@ int main(void)
 		no_cache_exceeds_thread_cache_bytes_but_by_its_first_stacks,
 		all_caches_together_do_not_exceed_cache_bytes,
 		the_first_block_of_a_class_comes_alone,
+		the_first_block_of_a_class_is_none_that_another_cache_returned,
 		blocks_above_1_kib_stay_from_the_eighth_miss_on,
 		blocks_that_have_a_slab_each_stay_from_the_32nd_miss_on,
 		a_cache_takes_no_more_than_it_leaves_to_the_others,
