@@ -426,9 +426,12 @@ START_TEST(debug_builds_mark_what_is_not_written_yet_and_what_is_freed)
 	if (!VM_DEBUG)
 		return;
 	setup();
-	for (size_t size = 8; size <= 32 * KIB; size *= 4)
+	for (size_t size = 8; size <= 32 * KIB; size *= 4) {
+		for (int i = 0; i < 4; i++) /* until what is freed stays in the cache */
+			vm_free(opaque(vm_malloc(size)));
 		for (int i = 0; i < 20; i++)
 			expect_marks(size);
+	}
 	for (size_t size = 64; size <= 8 * KIB; size *= 2) {
 		unsigned char *block = vm_malloc(size);
 		must(vm_malloc_usable_size(block) == size);
