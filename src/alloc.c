@@ -44,17 +44,17 @@ enum { MISSES_A_LOOK = 8 };
 
 __thread uint32_t vm_hits_left = HITS_A_LOOK;
 
-/* What comes into use in one place is paid for with what is free in the others (footprint.h). */
+/* What comes into use in one place is paid for with what is free in all (footprint.h). */
 static void pay_for_growth(uint64_t now_ms)
 {
 	size_t grown[FOOTPRINT_PARTS];
 	size_t bytes = vm_footprint_growth(grown);
-	if (bytes)
+	if (bytes) {
 		vm_pageheap_give_back_for(bytes, now_ms);
-	if (grown[FOOTPRINT_HEAP]) {
-		vm_large_give_back_for(grown[FOOTPRINT_HEAP], now_ms);
-		vm_bins_give_back_for(grown[FOOTPRINT_HEAP], now_ms);
+		vm_large_give_back_for(bytes, now_ms);
 	}
+	if (grown[FOOTPRINT_HEAP])
+		vm_bins_give_back_for(grown[FOOTPRINT_HEAP], now_ms);
 }
 
 /* The work that comes due with time; cheap where none is. */

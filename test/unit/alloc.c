@@ -200,6 +200,16 @@ START_TEST(what_large_blocks_grow_by_the_heap_gives_back)
 }
 END_TEST
 
+START_TEST(what_large_blocks_grow_by_others_give_back)
+{
+	setup();
+	free_every_second(16, 2 * MIB);
+	ck_assert_uint_eq(stats().large_dirty, 16 * MIB);
+	must(vm_malloc(40 * MIB));
+	ck_assert_uint_le(stats().large_dirty, 5 * MIB);
+}
+END_TEST
+
 START_TEST(what_the_heap_grows_by_large_blocks_give_back)
 {
 	setup();
@@ -512,6 +522,7 @@ int main(void)
 		what_the_heap_keeps_is_given_back_where_large_blocks_take_its_place,
 		what_large_blocks_keep_is_given_back_where_the_heap_takes_its_place,
 		what_large_blocks_grow_by_the_heap_gives_back,
+		what_large_blocks_grow_by_others_give_back,
 		what_the_heap_grows_by_large_blocks_give_back,
 		what_the_heap_grows_by_free_pages_of_slabs_give_back,
 		time_gives_back_what_is_not_used,
