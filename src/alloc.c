@@ -205,8 +205,12 @@ static bool make_room(size_t size)
 
 static NOINLINE COLD void *alloc_unbooted(size_t size, size_t alignment)
 {
-	void *block = vm_is_booting() ? vm_early_alloc(size, alignment) : NULL;
-	return block ? block : out_of_memory(size);
+	if (!vm_is_booting())
+		return out_of_memory(size);
+	void *block = vm_early_alloc(size, alignment);
+	if (!block)
+		errno = ENOMEM; /* and no word of the cause: what tells it has not started */
+	return block;
 }
 
 static void *alloc_pages_or_trim(size_t size, size_t alignment, size_t *dirty)

@@ -15,6 +15,12 @@
 /* For data that hits read: its address is then an offset from the code, not an entry of a table. */
 #define HIDDEN __attribute__((visibility("hidden")))
 #define MALLOC_LIKE __attribute__((malloc))
+/* Called by one jump through the dynamic linker's table, not by two. */
+#if __has_attribute(noplt)
+#define NOPLT __attribute__((noplt))
+#else
+#define NOPLT
+#endif
 #define CACHE_LINE 64
 #define ALIGNED_TO_LINE __attribute__((aligned(CACHE_LINE)))
 

@@ -174,6 +174,7 @@ void vm_index_remove(struct index *index, uintptr_t start)
 
 struct range *vm_index_find(const struct index *index, uintptr_t start)
 {
+	vm_assert(start);
 	const struct index_table *table =
 		atomic_load_explicit(&index->table, memory_order_acquire);
 	if (!table)

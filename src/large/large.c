@@ -231,7 +231,6 @@ static void *remap(struct mapping *mapping, struct range *range, size_t bytes)
 		return NULL;
 
 	void *moved = vm_os_remap((void *)range->start, old_bytes, bytes, movable);
-	uint64_t now_ms = moved ? 0 : vm_os_now_ms();
 
 	vm_pool_return();
 	if (moved) {
@@ -246,7 +245,7 @@ static void *remap(struct mapping *mapping, struct range *range, size_t bytes)
 	if (moved || was_live)
 		vm_mapping_add_live(mapping, range);
 	else
-		vm_mapping_add_dirty(mapping, range, now_ms);
+		vm_mapping_add_dirty(mapping, range, vm_pool_ticked_ms());
 	struct pool_batch excess;
 	vm_pool_batch_init(&excess);
 	vm_pool_collect_excess(&excess);

@@ -22,8 +22,9 @@ static struct {
 	struct budget budget;
 	_Atomic bool tight;        /* budget.tight, to be read without the lock */
 	size_t published;          /* maps.count when `tight` and `read_ms` were set */
+	_Atomic unsigned launches; /* of the lifeboat that the budget knows of */
 	_Atomic uint64_t due_ms;   /* when a DIRTY range may be to go; read without the lock */
-	_Atomic uint64_t ticked_ms; /* the last tick; what is parked was freed about then */
+	_Atomic uint64_t ticked_ms; /* the last tick: about now, where no clock may be read */
 	_Atomic uint64_t unpark_ms; /* when what is parked is freed in the table */
 	_Atomic uint64_t read_ms;  /* when the count of maps is to be read; read without the lock */
 	_Atomic uint32_t underway; /* operations outside the lock; written under it */
@@ -77,10 +78,21 @@ static void unpark_all(uint64_t now_ms)
 	}
 }
 
+static bool any_is_parked(void)
+{
+	for (unsigned place = 0; place < PARKING_PLACES; place++)
+		if (atomic_load_explicit(&vm_parking[place].range, memory_order_relaxed))
+			return true;
+	return false;
+}
+
 struct mapping *vm_pool_enter_unparked(void)
 {
+	if (!any_is_parked())
+		return vm_pool_enter();
+	uint64_t now_ms = vm_os_now_ms();
 	vm_pool_enter();
-	unpark_all(atomic_load_explicit(&pool.ticked_ms, memory_order_relaxed));
+	unpark_all(now_ms);
 	return &pool.mapping;
 }
 
@@ -133,11 +145,12 @@ static bool is_tight(void)
 	return atomic_load_explicit(&pool.tight, memory_order_relaxed);
 }
 
-/* While the lifeboat is launched the process is at its limit, whatever the budget knows of it: the maps that
- * the launch has freed are the heap's, which then serves large blocks without any more. */
+/* The maps that a launch of the lifeboat has freed are the heap's, which serves large blocks then: until the
+ * next tick tells the budget of it. */
 bool vm_pool_may_map(void)
 {
-	return !is_tight() && vm_lifeboat_held();
+	return !is_tight() && atomic_load_explicit(&pool.launches, memory_order_relaxed) ==
+				      vm_lifeboat_launches();
 }
 
 static bool judge_budget(void)
@@ -146,12 +159,6 @@ static bool judge_budget(void)
 		vm_budget_begin(&pool.budget, vm_os.map_limit, vm_options.map_share,
 				vm_options.map_reserve);
 	return budget_judge(&pool.budget, pool.maps.count);
-}
-
-/* Whether no more maps are made as long as there is another way. */
-static bool saves_maps(void)
-{
-	return judge_budget() || !vm_lifeboat_held();
 }
 
 static void publish_budget(void)
@@ -207,12 +214,8 @@ void vm_pool_end(void)
 }
 
 /* Takes note of the count of maps where it is known or due to be read; the files without the lock. */
-static void read_maps(bool refused, uint64_t now_ms)
+static void read_maps(bool refused, bool all_used, uint64_t now_ms)
 {
-	if (!vm_options.map_count)
-		return;
-	/* The kernel itself says that it is the limit: nothing waits for a reading. */
-	bool all_used = refused && !is_tight() && vm_os_out_of_maps();
 	vm_pool_enter();
 	size_t own = pool.maps.count;
 	bool due = all_used || vm_budget_claim_reading(&pool.budget, own, refused, now_ms);
@@ -232,7 +235,14 @@ static void read_maps(bool refused, uint64_t now_ms)
 
 void vm_pool_note_refusal(void)
 {
-	read_maps(true, vm_os_now_ms());
+	/* Where the kernel itself says that it is the limit nothing waits for a reading. */
+	if (vm_options.map_count)
+		read_maps(true, !is_tight() && vm_os_out_of_maps(), vm_os_now_ms());
+}
+
+uint64_t vm_pool_ticked_ms(void)
+{
+	return atomic_load_explicit(&pool.ticked_ms, memory_order_relaxed);
 }
 
 void vm_pool_batch_init(struct pool_batch *batch)
@@ -330,7 +340,7 @@ struct outcome {
 /* Under the lock: takes a range that is to be unmapped out of the model; NULL if it is to stay. */
 static struct segment *let_go(const struct range *range)
 {
-	if (vm_vma_splits(&pool.maps, range->start, range->bytes) && saves_maps()) {
+	if (vm_vma_splits(&pool.maps, range->start, range->bytes) && judge_budget()) {
 		pool.splits_avoided += range->has_memory; /* else it was one before */
 		return NULL;
 	}
@@ -350,8 +360,7 @@ static enum range_state try_to_give_back(const struct range *range)
 	return RANGE_DIRTY;
 }
 
-static void settle(struct range *range, enum range_state fate, uint64_t now_ms,
-		   struct outcome *outcome)
+static void settle(struct range *range, enum range_state fate, struct outcome *outcome)
 {
 	if (fate == RANGE_HELD || (fate == RANGE_CLEAN && range->has_memory)) {
 		pool.purges++;
@@ -369,7 +378,7 @@ static void settle(struct range *range, enum range_state fate, uint64_t now_ms,
 	else if (fate == RANGE_CLEAN)
 		vm_mapping_add_clean(&pool.mapping, range);
 	else
-		vm_mapping_add_dirty(&pool.mapping, range, now_ms);
+		vm_mapping_add_dirty(&pool.mapping, range, vm_pool_ticked_ms());
 	outcome->refused += fate != RANGE_HELD;
 }
 
@@ -389,19 +398,15 @@ static struct outcome leave_and_give_back(struct pool_batch *batch)
 	vm_pool_begin();
 	vm_pool_leave();
 
-	uint64_t now_ms = 0;
-	for (struct list *link = batch->ranges.next; link != &batch->ranges; link = link->next) {
-		fate[at] = try_to_give_back(CONTAINER_OF(link, struct range, by_age));
-		if (UNLIKELY(fate[at++] == RANGE_DIRTY))
-			now_ms = vm_os_now_ms();
-	}
+	for (struct list *link = batch->ranges.next; link != &batch->ranges; link = link->next)
+		fate[at++] = try_to_give_back(CONTAINER_OF(link, struct range, by_age));
 
 	vm_pool_return();
 	uint64_t unmaps_refused = pool.unmaps_refused;
 	for (at = 0; !list_empty(&batch->ranges); at++) {
 		struct range *range = CONTAINER_OF(batch->ranges.next, struct range, by_age);
 		list_remove(&range->by_age);
-		settle(range, fate[at], now_ms, &outcome);
+		settle(range, fate[at], &outcome);
 	}
 	vm_pool_end();
 	bool refused = pool.unmaps_refused > unmaps_refused;
@@ -502,6 +507,17 @@ void vm_pool_give_excess_back(uint64_t now_ms)
 		;
 }
 
+/* The lifeboat is launched at the limit only. */
+static void note_launches(uint64_t now_ms)
+{
+	unsigned launches = vm_lifeboat_launches();
+	if (LIKELY(atomic_load_explicit(&pool.launches, memory_order_relaxed) == launches))
+		return;
+	if (vm_options.map_count)
+		read_maps(true, true, now_ms);
+	atomic_store_explicit(&pool.launches, launches, memory_order_relaxed);
+}
+
 void vm_pool_tick(uint64_t now_ms)
 {
 	atomic_store_explicit(&pool.ticked_ms, now_ms, memory_order_relaxed);
@@ -510,7 +526,8 @@ void vm_pool_tick(uint64_t now_ms)
 		if (!give_back_due(now_ms).bytes)
 			break;
 	if (now_ms >= atomic_load_explicit(&pool.read_ms, memory_order_relaxed))
-		read_maps(false, now_ms);
+		read_maps(false, false, now_ms);
+	note_launches(now_ms);
 }
 
 void vm_pool_stats(struct vm_stats *stats)
@@ -524,7 +541,7 @@ void vm_pool_stats(struct vm_stats *stats)
 	stats->purged_bytes += pool.purged_bytes;
 	stats->large_dirty_ranges = pool.mapping.dirty.count;
 	stats->large_clean_ranges = pool.mapping.clean.count;
-	stats->map_tight = saves_maps();
+	stats->map_tight = judge_budget();
 	stats->map_limit = pool.budget.limit;
 	stats->map_count = pool.budget.count;
 	stats->own_maps = pool.maps.count;

@@ -90,8 +90,11 @@ bool vm_pool_reserve_segments(size_t segments);
 /* Under the lock: vm_vma_take_out with the records for it; NULL where memory is out. */
 struct segment *vm_pool_take_out(uintptr_t start, size_t bytes);
 
-/* Whether a new map is within the budget. No lock. */
+/* Whether a new map is within the budget, as far as that knows. No lock. */
 bool vm_pool_may_map(void);
+
+/* The time of the last tick: about now. No lock. */
+uint64_t vm_pool_ticked_ms(void);
 
 /* Without the lock: the kernel refused a map. */
 void vm_pool_note_refusal(void);

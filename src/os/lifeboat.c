@@ -38,6 +38,7 @@ static struct {
 	uint64_t next_look_ms;
 	uint64_t rest_until_ms; /* the last look took so long */
 	_Atomic bool launched; /* to be read without the lock */
+	_Atomic unsigned launches;
 } lifeboat = {.lock = LOCK_INIT(RANK_LIFEBOAT)};
 
 static unsigned parts_wanted(void)
@@ -138,6 +139,7 @@ bool vm_lifeboat_launch(void)
 			reserve_records();
 		lifeboat.wait_ms = FIRST_WAIT_MS;
 		look_later(vm_os_now_ms(), false);
+		atomic_fetch_add_explicit(&lifeboat.launches, 1, memory_order_relaxed);
 	}
 	lock_release(&lifeboat.lock);
 	return released;
@@ -183,6 +185,11 @@ void vm_lifeboat_tick(uint64_t now_ms)
 		look_later(now_ms, held);
 	}
 	lock_release(&lifeboat.lock);
+}
+
+unsigned vm_lifeboat_launches(void)
+{
+	return atomic_load_explicit(&lifeboat.launches, memory_order_relaxed);
 }
 
 bool vm_lifeboat_held(void)

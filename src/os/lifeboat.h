@@ -37,6 +37,9 @@ void vm_lifeboat_tick(uint64_t now_ms);
 /* Whether the ballast is held. */
 bool vm_lifeboat_held(void);
 
+/* How many launches there were: at each the process was at its limit on maps. No lock. */
+unsigned vm_lifeboat_launches(void);
+
 void vm_lifeboat_lock_for_fork(void);
 void vm_lifeboat_unlock_after_fork(void);
 

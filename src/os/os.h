@@ -80,7 +80,7 @@ void *vm_os_break(void);
 void *vm_os_move_break(ptrdiff_t bytes);
 
 /* Milliseconds of a clock that never goes back; coarse (some ms). What a program has instead of
- * the C library's clock may allocate: not under a lock, but lifeboat.c's at the limit on maps. */
+ * the C library's clock may allocate: not under a lock nor underway (pool.h), but in lifeboat.c. */
 uint64_t vm_os_now_ms(void);
 
 /* An environment variable of the process, NULL where unset. Works before the C library is initialised. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A program that has the plain operators new and delete itself: every other form ends in those (ISO C++20 17.6.3). */
+/* A program that has the plain operators new and delete itself: every other form ends in those (ISO C++20
+ * 17.6.3). */
 #include "must.h"
 #include "opaque.h"
 #include "suite.h"

@@ -197,6 +197,18 @@ open_deep() {
 	same_output open_deep
 }
 
+# The C++ library of the host is part of it, the plugin's own is in no scope but the plugin's.
+plugin_host() {
+	g++ -O1 -DPLUGIN -shared -fPIC -o plugin.so "$PROGRAMS/plugin_host.cpp"
+	g++ -O1 -static-libstdc++ -rdynamic -o plugin_host "$PROGRAMS/plugin_host.cpp" -ldl
+	./plugin_host ./plugin.so
+}
+
+@test "nothrow new of a plugin whose host has the operators" {
+	need g++
+	same_output plugin_host
+}
+
 @test "a library that allocates where it stands before the C library, before and after ours" {
 	need gcc perl
 	local between=$BATS_TEST_TMPDIR/between.so

@@ -502,6 +502,21 @@ static void make_dirty(size_t count)
 	vm_footprint_note(FOOTPRINT_HEAP, 0, GIB);
 }
 
+START_TEST(what_was_parked_just_now_is_not_old_where_no_tick_was_for_long)
+{
+	setup();
+	alloc(PAGE);
+	char *block = alloc_touched(4 * MIB);
+	alloc(PAGE);
+	vm_large_tick(fake_os_advance(1));
+	fake_os_advance(10 * vm_options.decay_ms);
+	ck_assert(vm_large_park(block, 0));
+	ck_assert_ptr_nonnull(alloc(3 * MIB));
+	vm_large_tick(fake_os_advance(1));
+	ck_assert_uint_eq(stats().large_dirty, MIB);
+}
+END_TEST
+
 START_TEST(what_grows_elsewhere_is_paid_for_by_the_oldest)
 {
 	setup();
@@ -1145,6 +1160,7 @@ int main(void)
 		parked_memory_serves_blocks_of_any_size_and_growth,
 		parked_blocks_decay_and_are_trimmed,
 		what_is_parked_is_looked_for_each_eighth_of_the_decay_time,
+		what_was_parked_just_now_is_not_old_where_no_tick_was_for_long,
 		what_grows_elsewhere_is_paid_for_by_the_oldest,
 		no_more_is_paid_in_four_decay_times_than_the_option_says,
 		a_trim_gives_back_any_number_of_ranges_and_tells_of_all,

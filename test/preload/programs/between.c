@@ -50,12 +50,12 @@ static void allocate(void)
 }
 
 /* The next definition; a name that nobody has makes the dynamic linker allocate for what it says of it. */
-#define NEXT(name)                                                                                                     \
-	static __typeof__(name) *next;                                                                                 \
-	allocate();                                                                                                    \
-	if (!next) {                                                                                                   \
-		dlsym(RTLD_NEXT, "no_such_symbol");                                                                    \
-		next = (__typeof__(name) *)dlsym(RTLD_NEXT, #name);                                                    \
+#define NEXT(name) \
+	static __typeof__(name) *next; \
+	allocate(); \
+	if (!next) { \
+		dlsym(RTLD_NEXT, "no_such_symbol"); \
+		next = (__typeof__(name) *)dlsym(RTLD_NEXT, #name); \
 	}
 
 int clock_gettime(clockid_t clock, struct timespec *time)
