@@ -130,7 +130,7 @@ bool vm_alloc_trim(size_t pad)
 /* Beyond its first *dirty bytes a block reads as zeros: here and where pages are asked for below. */
 static void *alloc_run(size_t size, size_t alignment, size_t *dirty)
 {
-	bool zeroed;
+	bool zeroed = false;
 	struct run *run = vm_run_alloc(max_size(pages_of(size), 1),
 				       max_size(alignment >> PAGE_SHIFT, 1), &zeroed);
 	*dirty = zeroed ? 0 : size;

@@ -174,7 +174,6 @@ void vm_index_remove(struct index *index, uintptr_t start)
 
 struct range *vm_index_find(const struct index *index, uintptr_t start)
 {
-	vm_assert(start);
 	const struct index_table *table =
 		atomic_load_explicit(&index->table, memory_order_acquire);
 	if (!table)
@@ -182,14 +181,14 @@ struct range *vm_index_find(const struct index *index, uintptr_t start)
 	for (size_t at = home(table, start);; at = (at + 1) & table->mask) {
 		const struct slot *slot = slot_at(table, at);
 		uintptr_t found = atomic_load_explicit(&slot->start, memory_order_acquire);
+		if (!found)
+			return NULL;
 		if (found == start) {
 			struct range *range = atomic_load_explicit(&slot->range, memory_order_relaxed);
 			atomic_thread_fence(memory_order_acquire);
 			found = atomic_load_explicit(&slot->start, memory_order_relaxed);
 			return found == start ? range : NULL;
 		}
-		if (!found)
-			return NULL;
 	}
 }
 
