@@ -41,15 +41,12 @@ static NOINLINE COLD void *new_again(size_t size)
 /*
  * A program may replace any of them with its own, and the others then are to call that one (ISO C++20
  * 17.6.3): each form but the plain ones calls the next plainer one by its public name, through the dynamic
- * linker, and all are weak in the archive. (firefox has its own new and delete, but no sized delete; libraries
- * that it loads use that.)
+ * linker. (firefox has its own new and delete, but no sized delete; libraries that it loads use that.)
  */
-#define OPERATOR EXPORT __attribute__((weak))
-
-PUBLIC void _ZdlPv(void *block);
-PUBLIC void _ZdaPv(void *block);
-PUBLIC void _ZdlPvSt11align_val_t(void *block, size_t alignment);
-PUBLIC void _ZdaPvSt11align_val_t(void *block, size_t alignment);
+OPERATOR void _ZdlPv(void *block);
+OPERATOR void _ZdaPv(void *block);
+OPERATOR void _ZdlPvSt11align_val_t(void *block, size_t alignment);
+OPERATOR void _ZdaPvSt11align_val_t(void *block, size_t alignment);
 
 OPERATOR void *_Znwm(size_t size)
 {

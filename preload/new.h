@@ -8,13 +8,14 @@
 
 #include "base/base.h"
 
-/* Weak also where they are only declared: else clang takes two functions for different ones unseen. */
-#define PUBLIC EXPORT NOPLT __attribute__((weak))
+/* Weak, so that a program that has the archive may have its own; also where they are only declared, else
+ * clang takes two functions for different ones unseen. */
+#define OPERATOR EXPORT NOPLT __attribute__((weak))
 
-PUBLIC void *_Znwm(size_t size);
-PUBLIC void *_Znam(size_t size);
-PUBLIC void *_ZnwmSt11align_val_t(size_t size, size_t alignment);
-PUBLIC void *_ZnamSt11align_val_t(size_t size, size_t alignment);
+OPERATOR void *_Znwm(size_t size);
+OPERATOR void *_Znam(size_t size);
+OPERATOR void *_ZnwmSt11align_val_t(size_t size, size_t alignment);
+OPERATOR void *_ZnamSt11align_val_t(size_t size, size_t alignment);
 
 HIDDEN void *vm_new(size_t size);
 HIDDEN void *vm_new_array(size_t size);

@@ -353,7 +353,7 @@ static ALWAYS_INLINE inline size_t usable_size(const void *block, const char *fu
  * that size, or the kernel refuses. */
 static void *alloc_single(size_t size, size_t alignment, bool *zeroed)
 {
-	if (size > SMALL_MOST || max_size(size, alignment) >= vm_options.mmap_threshold || !vm_boot())
+	if (size > SMALL_MOST || is_large(size, alignment) || !vm_boot())
 		return NULL;
 	unsigned class = class_of_size(size);
 	if (vm_classes[class].slots > 1)
