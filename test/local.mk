@@ -99,9 +99,14 @@ cxx_tests = \
 	test/integration/cxx \
 	test/integration/own_operators \
 	test/integration/thread_local
+static_cxx_tests = \
+	test/integration/cxx_static \
+	test/integration/own_operators_static
 endif
 test_integration_cxx_SOURCES = test/integration/cxx.cpp
+test_integration_cxx_static_SOURCES = test/integration/cxx.cpp test/lib/linked.c
 test_integration_own_operators_SOURCES = test/integration/own_operators.cpp
+test_integration_own_operators_static_SOURCES = test/integration/own_operators.cpp test/lib/linked.c
 test_integration_thread_local_SOURCES = test/integration/thread_local.cpp
 
 # With the core and the real kernel, to look inside; malloc is the C library's.
@@ -114,7 +119,8 @@ core_tests = \
 linked_tests = \
 	test/integration/dlopen \
 	test/integration/prefixed \
-	test/integration/static_link
+	test/integration/static_link \
+	$(static_cxx_tests)
 
 # Random programs of calls over a shadow model: each kind on the allocator and the kernel it is named
 # after, played without a fuzzer.
@@ -267,6 +273,10 @@ test_integration_stderr_in_parts_LDFLAGS = -Wl,--wrap=syscall
 test_integration_prefixed_LDADD = libtest.a libvmalloc_prefixed.a $(CHECK_LIBS)
 test_integration_static_link_LDADD = libtest.a libvmalloc.a $(CHECK_LIBS)
 test_integration_static_link_LDFLAGS = -all-static
+test_integration_cxx_static_LDADD = libtest.a libvmalloc.a $(CHECK_LIBS)
+test_integration_cxx_static_LDFLAGS = -all-static
+test_integration_own_operators_static_LDADD = libtest.a libvmalloc.a $(CHECK_LIBS)
+test_integration_own_operators_static_LDFLAGS = -all-static
 
 test_fuzz_fake_LDADD = libtest.a libvm_unit.la libtest.a
 test_fuzz_prefixed_LDADD = libtest.a libvmalloc_prefixed.a
@@ -319,11 +329,12 @@ BATS_LOG_COMPILER = $(LOG_COMPILER)
 # for what the tests have not met yet.
 AM_TESTS_ENVIRONMENT = \
 	VMALLOC_SO='$(abs_top_builddir)/.libs/libvmalloc.so' VM_DEBUG='$(VM_DEBUG)' \
-	srcdir='$(srcdir)' CC='$(CC)' CXX='$(CXX)' NM='$(NM)' OBJDUMP='$(OBJDUMP)' MAKE='$(MAKE)' \
+	srcdir='$(srcdir)' CC='$(CC)' CXX='$(CXX)' NM='$(NM)' OBJDUMP='$(OBJDUMP)' LD='$(LD)' OBJCOPY='$(OBJCOPY)' MAKE='$(MAKE)' \
 	host_cpu='$(host_cpu)' EMULATOR='$(EMULATOR)' VM_TEST_SEED="$${VM_TEST_SEED-1}"; \
-	export VM_TEST_SEED VMALLOC_SO VM_DEBUG srcdir CC CXX NM OBJDUMP MAKE host_cpu EMULATOR;
+	export VM_TEST_SEED VMALLOC_SO VM_DEBUG srcdir CC CXX NM OBJDUMP LD OBJCOPY MAKE host_cpu EMULATOR;
 
-EXTRA_DIST += $(bats_tests) $(check_scripts) scripts/run-test scripts/soak scripts/tally test/install/program.c \
+EXTRA_DIST += $(bats_tests) $(check_scripts) scripts/run-test scripts/soak scripts/tally \
+	test/install/program.c test/install/program.cpp \
 	scripts/check-models scripts/emulate-aarch64 scripts/fetch-aarch64-check \
 	scripts/deep.suppressions scripts/mutate scripts/mutants.judged \
 	scripts/packages.build scripts/packages.deep scripts/packages.programs scripts/packages.test \
