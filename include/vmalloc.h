@@ -2,14 +2,14 @@
 /*
  * vmalloc.h - what libvmalloc offers beyond the standard malloc family.
  *
- * The vm_* functions are there in every build: in libvmalloc.so and libvmalloc.a they are the very
- * functions that malloc, free ... name; in libvmalloc_prefixed.a they stand alone beside the
- * program's own malloc. A block belongs to the family that made it: never mix the two there.
+ * The vm_* functions are there in every build: in libvmalloc.so and libvmalloc.a they work on the same
+ * blocks as malloc, free ...; in libvmalloc_prefixed.a they stand alone beside the program's own malloc. A
+ * block belongs to the family that made it: never mix the two there.
  *
  * Unless a function says otherwise: sizes are in bytes; a block is aligned to 16 bytes (8 for sizes
  * of 8 and below); every function may be called from any thread at any time, but not from a signal
  * handler; a failing function returns NULL and sets errno to ENOMEM; the size PTRDIFF_MAX is the
- * largest that is ever served.
+ * largest that is ever served. Any thread may fork, and the child may use them all.
  */
 #ifndef VMALLOC_H
 #define VMALLOC_H
@@ -35,7 +35,8 @@ void *vm_calloc(size_t count, size_t size)
 /*
  * As realloc(3): resizes a block and keeps the contents up to the smaller size. It never moves a
  * block for a size of at most vm_malloc_usable_size(block). NULL as block is vm_malloc; size 0
- * frees the block and returns NULL. On failure the block stays as it was.
+ * frees the block and returns NULL. On failure the block stays as it was. An alignment above 16 is
+ * kept only while the block does not move.
  */
 void *vm_realloc(void *block, size_t size) __attribute__((alloc_size(2), warn_unused_result));
 
@@ -46,20 +47,24 @@ void *vm_realloc(void *block, size_t size) __attribute__((alloc_size(2), warn_un
 void *vm_aligned_alloc(size_t alignment, size_t size)
 	__attribute__((malloc, alloc_align(1), alloc_size(2), warn_unused_result));
 
-/* As free(3): NULL is allowed, errno is kept. A pointer that is no live block ends the process with
- * one line on stderr that names it. */
+/*
+ * As free(3): NULL is allowed, errno is kept. A pointer that is no live block ends the process with one
+ * line on stderr that names it: at once, or, where it lies in a slab of small blocks (freed already, or
+ * interior), when it leaves the thread's cache for its slab, which may be never.
+ */
 void vm_free(void *block);
 
-/* As free_sized (C23 7.24.3.4): `size` is the size the block was asked for with. */
+/* As free_sized (C23 7.24.3.4): `size` is the size the block was asked for with. It is not checked. */
 void vm_free_sized(void *block, size_t size);
 
-/* As malloc_usable_size(3): the bytes the block really has, at least the size asked for; 0 for NULL. */
+/* As malloc_usable_size(3): the bytes the block really has, at least the size asked for; 0 for NULL.
+ * Any other pointer that is no live block ends the process, as in vm_free. */
 size_t vm_malloc_usable_size(void *block);
 
 /*
  * As malloc_trim(3): gives the kernel back all memory that is free - the calling thread's cache, the
  * shared caches, empty slabs, free pages, large ranges - and lowers the break, keeping `pad` bytes
- * at its top. Returns 1 if memory was given back, else 0.
+ * at its top. What lies in other threads' caches stays. Returns 1 if memory was given back, else 0.
  */
 int vm_malloc_trim(size_t pad);
 
@@ -72,7 +77,7 @@ struct vm_stats {
 	uint64_t version;           /* VM_STATS_VERSION of the library */
 	uint64_t small_live;        /* blocks of the size classes that the program holds */
 	uint64_t small_cached;      /* the same in thread caches and transfer caches */
-	uint64_t medium_live;       /* page runs (of calloc, realloc, alignment) that the program holds */
+	uint64_t medium_live;       /* page runs (of realloc and alignment) that the program holds */
 	uint64_t large_live;        /* mapped blocks that the program holds */
 	uint64_t large_blocks;      /* their number */
 	uint64_t large_dirty;       /* freed mapped ranges kept with their memory */
@@ -124,14 +129,17 @@ struct vm_failure {
 
 /*
  * Stores in *failure why the last allocation that failed in this thread did. False, and cause
- * VM_CAUSE_NONE, where none has. The cause is found when it happens, by asking the kernel for address
+ * VM_CAUSE_NONE, where none has, or where a thread without a cache (it never had one, or ends) could not
+ * keep it. The cause is found when it happens, by asking the kernel for address
  * space and memory in turn; no file is opened, nothing allocated, no lock taken.
  */
 bool vm_last_failure(struct vm_failure *failure);
 
 /*
  * A program may define this string to set options, in the form of the environment variable
- * VMALLOC_CONF ("name:value,name:value"), which wins over it. Read once, at the first allocation.
+ * VMALLOC_CONF ("name:value,name:value"), which wins over it. Read once, when the library is loaded or
+ * at the first allocation, whichever comes first: it takes a static initialiser, and a program that
+ * the library is preloaded into has to export it (-rdynamic).
  */
 extern const char *vm_conf __attribute__((weak));
 

@@ -34,8 +34,8 @@ static void prove_now_and_then(void)
 }
 
 /*
- * Above this size calloc and realloc take a run of their own rather than a slot: a run may be known
- * to be zero, and may grow where it lies.
+ * Above this size a slab is one slot: calloc and large alignments take a new one, which may be known to be
+ * zero and can lie as it must; realloc makes it a run, which may grow where it lies.
  */
 #define SLOT_MOST (32 * KIB)
 
@@ -235,7 +235,7 @@ static void *alloc_pages_or_trim(size_t size, size_t alignment, size_t *dirty)
 static void *alloc_any(size_t size)
 {
 	void *block = NULL;
-	if (size <= SMALL_MOST && size < vm_options.mmap_threshold)
+	if (size <= SMALL_MOST && !is_large(size, 1))
 		block = alloc_small(class_of_size(size));
 	size_t dirty;
 	return block || size <= SLOT_MOST ? block : alloc_pages(size, 1, &dirty);
@@ -307,7 +307,7 @@ static inline void prove_taken(const struct run *slab, const void *block, const 
 {
 	enum slot_state state = slab_slot_state(slab, block);
 	if (UNLIKELY(state != SLOT_TAKEN))
-		vm_misuse(state == SLOT_FREE ? MISUSE_FREED : MISUSE_INTERIOR, function, block);
+		vm_misuse(slab_misuse(state), function, block);
 }
 
 /* Only up to SLOT_MOST: in larger blocks the patterns would touch pages that the program did not. */
@@ -462,7 +462,7 @@ static size_t run_with_room_to_grow(size_t size, size_t usable)
 {
 	size_t roomy = with_room_to_grow(size, usable);
 	bool appended = size <= usable + usable / 16;
-	return appended && roomy < vm_options.mmap_threshold ? roomy : size;
+	return appended && !is_large(roomy, 1) ? roomy : size;
 }
 
 static bool grow_run(struct run *run, size_t size)

@@ -16,7 +16,11 @@
 
 _Atomic bool vm_booted;
 
-/* Held while no other lock exists, so it needs no rank. */
+/*
+ * Taken before all others, so it needs no rank; and, against the rule of lock.h, held over libc's functions
+ * that may allocate: whoever does meets `booting` (early.h). Always an atomic lock: a library that stands
+ * between us and libc may start a thread meanwhile.
+ */
 static struct lock boot_lock;
 
 static bool look_around(void)

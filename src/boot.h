@@ -13,7 +13,7 @@ extern _Atomic bool vm_booted;
  * middle of it. */
 bool vm_boot_once(void);
 
-/* Whether it is. */
+/* Whether this thread is in the middle of starting it. */
 bool vm_is_booting(void);
 
 static inline bool vm_boot(void)

@@ -8,7 +8,7 @@
 
 #include <stdatomic.h>
 
-/* What is told of a cause; the limit goes between the two. */
+/* What is told of a cause; a limit and what comes after it only where there is one. */
 static const struct {
 	const char *before;
 	const char *after;
@@ -19,9 +19,8 @@ static const struct {
 				    " bytes), is reached: raise it with ulimit -v"},
 	[VM_CAUSE_DATA_LIMIT] = {"the limit of writable memory, RLIMIT_DATA (",
 				 " bytes), is reached: raise it with ulimit -d"},
-	[VM_CAUSE_OVERCOMMIT] = {"the kernel does not promise so much memory (limit ",
-				 "): see vm.overcommit_memory"},
-	[VM_CAUSE_MEMORY] = {"the kernel had no memory (limit ", ")"},
+	[VM_CAUSE_OVERCOMMIT] = {"the kernel does not promise so much memory: see vm.overcommit_memory", ""},
+	[VM_CAUSE_MEMORY] = {"the kernel had no memory", ""},
 };
 
 static void tell(const struct vm_failure *failure)
@@ -37,11 +36,10 @@ static void tell(const struct vm_failure *failure)
 	vm_print_number(&line, failure->size);
 	vm_print_text(&line, " bytes: ");
 	vm_print_text(&line, sentences[failure->cause].before);
-	if (failure->limit)
+	if (failure->limit) {
 		vm_print_number(&line, failure->limit);
-	else
-		vm_print_text(&line, "unknown");
-	vm_print_text(&line, sentences[failure->cause].after);
+		vm_print_text(&line, sentences[failure->cause].after);
+	}
 	vm_print_text(&line, "\n");
 	vm_os_write_error(line.text, line.length);
 }

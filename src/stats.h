@@ -5,7 +5,8 @@
 
 #include <vmalloc.h>
 
-/* All fields of *stats as of about now; zeros before the first allocation. Takes locks, never two. */
+/* All fields of *stats as of about now; zeros but for `version` where there is no memory to start
+ * the allocator with, which this does. Takes locks, never two. */
 void vm_stats_gather(struct vm_stats *stats);
 
 #endif

@@ -151,6 +151,7 @@ check_scripts = \
 	scripts/check-headers \
 	scripts/check-hotpath \
 	scripts/check-install \
+	scripts/check-judged \
 	scripts/check-instructions \
 	scripts/check-layers \
 	scripts/check-musl \
@@ -269,7 +270,6 @@ test_fault_real_kernel_SOURCES = test/fault/real_kernel.c $(fault_sweep)
 test_fault_real_kernel_LDADD = libtest.a $(CHECK_LIBS) -ldl
 
 test_integration_conf_symbol_LDFLAGS = -rdynamic
-test_integration_stderr_in_parts_LDFLAGS = -Wl,--wrap=syscall
 test_integration_prefixed_LDADD = libtest.a libvmalloc_prefixed.a $(CHECK_LIBS)
 test_integration_static_link_LDADD = libtest.a libvmalloc.a $(CHECK_LIBS)
 test_integration_static_link_LDFLAGS = -all-static

@@ -14,7 +14,6 @@
 #define EXPORT __attribute__((visibility("default")))
 /* For data that hits read: its address is then an offset from the code, not an entry of a table. */
 #define HIDDEN __attribute__((visibility("hidden")))
-#define MALLOC_LIKE __attribute__((malloc))
 /* Called by one jump through the dynamic linker's table, not by two. */
 #if __has_attribute(noplt)
 #define NOPLT __attribute__((noplt))

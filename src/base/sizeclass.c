@@ -6,7 +6,7 @@
  * DOUBLING gives the classes from 8 * 2^m to 16 * 2^m. A slab is `times` the least one without a
  * rest: twice where that makes 512 slots or less of small ones, since blocks that follow each other
  * in a longer slab are walked faster (python3 building and walking dicts and lists of a JSON text: 5 %
- * less time than with half the size, lua: 4 % less memory; 2026-11-20), and below 32 KiB, where the
+ * less time than with half the size, lua: 4 % less memory; 2026-11-20), and up to 32 KiB, where the
  * least slabs hold 2 slots only. WHOLE_DOUBLING gives the classes whose steps are whole pages, a slab
  * for each slot.
  */
@@ -81,8 +81,7 @@ const uint8_t vm_class_lookup[SMALL_LOOKUP / 8 + 1] = {[0] = 1,
 
 #define TIE(class, below, size, slab_pages, slab_slots)                                            \
 	_Static_assert((size) * (slab_slots) == (slab_pages) * 4096, "a slab has no rest");        \
-	_Static_assert((slab_slots) <= SLAB_SLOTS_MOST && (slab_pages) <= SLAB_PAGES_MOST,         \
-		       "a slab's record holds its bitmap");
+	_Static_assert((slab_slots) <= SLAB_SLOTS_MOST, "a slab's record holds its bitmap");
 
 LOOKED_UP_CLASSES(TIE)
 COMPUTED_CLASSES(TIE)

@@ -6,7 +6,7 @@
  * its cache is never anything but empty and full. The classes are 8, the multiples of 16 up to 128,
  * and from there eight equal steps to each doubling up to 1 MiB: a block wastes less than an eighth
  * of its size. Within a doubling the class sizes are (8+k) * 2^m; a slab of (8+k) pages, or a multiple,
- * then holds exactly PAGE_BYTES / 2^m slots, or the same multiple; from 32 KiB on a slab is one slot.
+ * then holds exactly PAGE_BYTES / 2^m slots, or the same multiple; above 32 KiB a slab is one slot.
  */
 #ifndef VM_SIZECLASS_H
 #define VM_SIZECLASS_H
@@ -19,7 +19,6 @@ enum {
 	SMALL_LOOKUP = 1024,    /* sizes up to it are looked up, larger ones computed */
 	SMALL_MOST = 1 << 20,   /* the largest class */
 	SLAB_SLOTS_MOST = 512,
-	SLAB_PAGES_MOST = 256,
 };
 
 struct sizeclass {

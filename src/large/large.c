@@ -398,7 +398,8 @@ static void *copy_to_dirty(void *block, size_t bytes)
 	return (void *)copy->start;
 }
 
-/* Pays where more of the new block is there than of the old, by what copying costs. */
+/* Pays where a DIRTY range has half as much again as the block: to copy that takes less than to fault the
+ * rest in. */
 static void *copy_to_lengthened(void *block, size_t bytes)
 {
 	size_t old_bytes = vm_large_usable_size(block);

@@ -8,7 +8,7 @@
  * fail and nothing leaks.
  *
  * Every function may be called from any thread; each takes RANK_LARGE and, under it, RANK_META. No
- * system call that works on memory is made under the lock. errno is not preserved.
+ * system call on the blocks' memory is made under the lock. errno is not preserved.
  */
 #ifndef VM_LARGE_H
 #define VM_LARGE_H

@@ -9,12 +9,6 @@ static struct range *range_by_age(const struct list *link)
 	return CONTAINER_OF(link, struct range, by_age);
 }
 
-void vm_mapping_init(struct mapping *mapping)
-{
-	*mapping = (struct mapping){0};
-	list_init(&mapping->aging);
-}
-
 static void chain_spare(struct mapping *mapping, struct range *range)
 {
 	range->by_address.left = mapping->spare ? &mapping->spare->by_address : NULL;

@@ -57,7 +57,7 @@ struct mapping {
 	size_t record_count;  /* of all that were ever made */
 };
 
-void vm_mapping_init(struct mapping *mapping);
+#define MAPPING_INIT(name) {.aging = {&(name).aging, &(name).aging}}
 
 /* Makes `records` spare ones available. False where memory is out. Takes RANK_META. */
 bool vm_mapping_prepay(struct mapping *mapping, size_t records);

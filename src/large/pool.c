@@ -40,7 +40,7 @@ static struct {
 } pool = {
 	.gate = LOCK_INIT(RANK_GATE),
 	.lock = LOCK_INIT(RANK_LARGE),
-	.mapping = {.aging = {&pool.mapping.aging, &pool.mapping.aging}},
+	.mapping = MAPPING_INIT(pool.mapping),
 	.due_ms = UINT64_MAX,
 	.read_ms = UINT64_MAX,
 };
@@ -145,8 +145,8 @@ static bool is_tight(void)
 	return atomic_load_explicit(&pool.tight, memory_order_relaxed);
 }
 
-/* The maps that a launch of the lifeboat has freed are the heap's, which serves large blocks then: until the
- * next tick tells the budget of it. */
+/* Not after a launch, until the next tick has told the budget of it: the maps that the launch has freed are for
+ * the heap, which serves large blocks meanwhile. */
 bool vm_pool_may_map(void)
 {
 	return !is_tight() && atomic_load_explicit(&pool.launches, memory_order_relaxed) ==

@@ -7,7 +7,7 @@
 
 #include <stdatomic.h>
 
-/* At which a program touches some MiB. */
+/* In so long a program touches some MiB; a look costs a few loads. */
 enum { PAUSE_MS = 8 };
 
 static struct {

@@ -46,9 +46,9 @@ size_t vm_footprint_allowed(struct allowance *allowance, size_t bytes, uint64_t 
 uint64_t vm_footprint_allowed_from(const struct allowance *allowance);
 
 /*
- * After memory that is new came into use, or before: how many of as many bytes that are free are to be
- * given back for it, so that both together are hardly more than was ever in use at once, as far as that is
- * allowed. What grew could not use them, and would come on top of them.
+ * How many of `bytes` free bytes are to be given back because as many came into use, or will, that had no
+ * memory: what grew could not use those that are free, and would come on top of them. As far as the
+ * allowance goes.
  */
 size_t vm_footprint_owed(struct allowance *allowance, size_t bytes, uint64_t now_ms);
 

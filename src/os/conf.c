@@ -86,7 +86,7 @@ static void finish_line(struct print *line)
 static void complain_of_name(struct span name)
 {
 	char buffer[400];
-	struct print line = print_to(buffer, sizeof buffer - 1);
+	struct print line = print_to(buffer, sizeof buffer);
 	vm_print_text(&line, "libvmalloc: ");
 	vm_print_text(&line, source);
 	vm_print_text(&line, ": unknown option \"");
@@ -96,7 +96,6 @@ static void complain_of_name(struct span name)
 		vm_print_text(&line, i ? ", " : " ");
 		vm_print_text(&line, options[i].name);
 	}
-	line.room++;
 	finish_line(&line);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "os/lifeboat.h"
 
+#include "os/conf.h"
 #include "os/lock.h"
 #include "os/os.h"
 
@@ -158,8 +159,11 @@ void *vm_lifeboat_records(size_t bytes)
 	return records;
 }
 
+/* Not known to have where it is not to be looked: a ballast that was given up stays given up then. */
 static bool has_room(uint64_t now_ms)
 {
+	if (!vm_options.map_count)
+		return false;
 	size_t limit = vm_os_map_limit();
 	size_t maps = vm_os_count_maps();
 	lifeboat.rest_until_ms = now_ms + os_count_pause_ms(maps);

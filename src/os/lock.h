@@ -79,14 +79,14 @@ static inline void lock_release(struct lock *lock)
 		vm_lock_wake(lock);
 }
 
-/* For fork: takes a lock among others of its rank. */
+/* For fork, and for the start: takes a lock whatever others are held. */
 void vm_lock_take_for_fork(struct lock *lock);
 void vm_lock_release_after_fork(struct lock *lock);
 
 /*
- * From begin to end of a fork by a thread that was alone when it began, those two do nothing, as nobody
- * holds or takes a lock then (but for what a signal handler interrupted, which must not wait for itself):
- * of what they write to, parent and child would each need a copy. (A fork of a small process: 28 page
+ * From begin to end of a fork, if the thread was alone at the first, those two do nothing: nobody else can
+ * hold a lock, and each that is written to would be a page to copy. (A signal handler may fork while the
+ * thread holds one; it must not wait for itself.) (A fork of a small process: 28 page
  * faults on both sides instead of 35, 22 with glibc's malloc.)
  */
 void vm_lock_begin_fork(void);

@@ -290,8 +290,8 @@ const char *vm_os_environment(const char *name)
 void vm_os_write_error(const char *text, size_t length)
 {
 	while (length > 0) {
-		long written = syscall(SYS_write, STDERR_FILENO, text, length);
-		if (written < 0 && errno == EINTR)
+		long written = os_syscall(SYS_write, STDERR_FILENO, (long)text, (long)length, 0);
+		if (written == -EINTR)
 			continue;
 		if (written <= 0)
 			return;
@@ -307,10 +307,10 @@ void vm_os_abort(void)
 
 void vm_os_wait(_Atomic uint32_t *word, uint32_t value)
 {
-	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+	os_syscall(SYS_futex, (long)word, FUTEX_WAIT_PRIVATE, (long)value, 0);
 }
 
 void vm_os_wake_one(_Atomic uint32_t *word)
 {
-	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+	os_syscall(SYS_futex, (long)word, FUTEX_WAKE_PRIVATE, 1, 0);
 }

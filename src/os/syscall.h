@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * syscall.h - system calls that no library stands between: for the start, which comes before any library's
- * constructor. (torsocks' syscall initialises itself at the first call, and finds no environment then.)
+ * constructor, and for what is done under locks. (torsocks' syscall initialises itself at the first call, and
+ * finds no environment then; and it refuses what it does not know.)
  *
  * Returns what the kernel does: -errno on an error; errno stays as it was.
  */

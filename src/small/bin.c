@@ -152,8 +152,7 @@ void *vm_bin_new_single(unsigned class, unsigned shard, size_t alignment, bool *
 
 static NOINLINE COLD NORETURN void refuse(const struct run *slab, const void *block)
 {
-	vm_misuse(slab_slot_state(slab, block) == SLOT_FREE ? MISUSE_FREED : MISUSE_INTERIOR,
-		  "free", block);
+	vm_misuse(slab_misuse(slab_slot_state(slab, block)), "free", block);
 }
 
 /* After blocks were given to a slab of `slots`; true: it has left the bin and is the caller's to free. */

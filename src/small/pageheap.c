@@ -768,39 +768,71 @@ void vm_pageheap_unlock_after_fork(bool child)
 	vm_lock_release_after_fork(&heap.lock);
 }
 
-static void check_run(const struct run *run, size_t page, size_t pages_left)
+/* Returns its pages if it is FREE. */
+static size_t check_run(const struct run *run, size_t page, size_t pages_left)
 {
 	const struct region *region = region_of_run(run);
+	bool slab = run->state == RUN_SLAB;
 	vm_assert(run->pages > 0 && run->pages <= pages_left);
 	vm_assert(first_page(run) == page);
-	for (size_t i = 0; i < run->pages; i++)
-		vm_assert(region->class_of[page + i] ==
-			  (run->state == RUN_SLAB ? run->class : CLASS_NONE));
+	for (size_t i = 0; i < run->pages; i++) {
+		vm_assert(region->class_of[page + i] == (slab ? run->class : CLASS_NONE));
+		vm_assert(!slab || region->run_of[page + i] == run);
+	}
 	if (run->state != RUN_FREE)
-		return;
+		return 0;
 	vm_assert(count_dirty(region, page, run->pages) == run->dirty_pages);
 	vm_assert(region->run_of[page + run->pages - 1] == run);
 	vm_assert(!free_run_at(region, page + run->pages));
+	return run->pages;
 }
 
-static void check_region(const struct region *region)
+/* Returns the pages of its FREE runs. */
+static size_t check_region(const struct region *region)
 {
 	size_t pages = region->bytes >> PAGE_SHIFT;
+	size_t free_pages = 0;
 	for (size_t page = 0; page < pages;) {
 		const struct run *run = region->run_of[page];
 		if (!run) { /* of a PURGING run, which is not entered */
 			page++;
 			continue;
 		}
-		check_run(run, page, pages - page);
+		free_pages += check_run(run, page, pages - page);
 		page += run->pages;
 	}
+	return free_pages;
+}
+
+/* Returns the pages of its runs. */
+static size_t check_tree(struct tree_node *node, bool dirty)
+{
+	if (!node)
+		return 0;
+	const struct run *run = run_of_node(node);
+	vm_assert(run->state == RUN_FREE && (run->dirty_pages > 0) == dirty);
+	return run->pages + check_tree(node->left, dirty) + check_tree(node->right, dirty);
+}
+
+static size_t check_ages(void)
+{
+	size_t dirty_pages = 0;
+	for (const struct list *link = heap.dirty_by_age.next; link != &heap.dirty_by_age; link = link->next) {
+		const struct run *run = CONTAINER_OF(link, const struct run, link);
+		vm_assert(run->state == RUN_FREE && run->dirty_pages > 0);
+		dirty_pages += run->dirty_pages;
+	}
+	return dirty_pages;
 }
 
 void vm_pageheap_check(void)
 {
+	size_t free_pages = 0;
 	lock_take(&heap.lock);
 	for (unsigned i = 0; i < region_count(); i++)
-		check_region(&vm_regions[i]);
+		free_pages += check_region(&vm_regions[i]);
+	vm_assert(free_pages == heap.free_pages);
+	vm_assert(check_tree(heap.dirty_runs, true) + check_tree(heap.clean_runs, false) == free_pages);
+	vm_assert(check_ages() == heap.dirty_pages);
 	lock_release(&heap.lock);
 }

@@ -3,12 +3,13 @@
  * slab.h - a SLAB run as slots of one class: which are free, taken from the lowest address up.
  *
  * The bitmap lies in the run's record, never in the slots. Whoever calls holds the lock of the
- * slab's bin.
+ * slab's bin, or is the only one that knows the slab.
  */
 #ifndef VM_SLAB_H
 #define VM_SLAB_H
 
 #include "base/sizeclass.h"
+#include "os/fatal.h"
 #include "small/pageheap.h"
 
 /* All slots free. */
@@ -46,6 +47,12 @@ static inline enum slot_state slab_slot_state_by_class(const struct run *slab,
 static inline enum slot_state slab_slot_state(const struct run *slab, const void *block)
 {
 	return slab_slot_state_by_class(slab, &vm_classes[slab->class], block);
+}
+
+/* What to say of a pointer that is no taken slot. */
+static inline enum misuse slab_misuse(enum slot_state state)
+{
+	return state == SLOT_FREE ? MISUSE_FREED : MISUSE_INTERIOR;
 }
 
 enum { NO_SLOT = UINT32_MAX };

@@ -32,7 +32,7 @@ struct cache_stack {
 	uint16_t flushes;
 	bool flushed;   /* the last miss was a flush */
 	uint8_t row;    /* so many misses of its kind came in a row, up to LONG_ROW */
-	uint8_t swings; /* one up at the end of a row that was long, one down at that of a short one */
+	uint8_t swings; /* one up at the end of a row of SWING_ROW misses or more, one down at that of a shorter one */
 };
 
 /* Blocks that share slabs, and blocks with a slab each: the larger leave the others their room. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Options do what they say: each is set for a child program that shows its effect. */
+/* Two options whose effect a program sees: each is set for a child. */
 #define _GNU_SOURCE 1
 #include "child.h"
 #include "must.h"

@@ -1,104 +1,98 @@
 /* SPDX-License-Identifier: MIT */
 /* What is told on stderr arrives whole where the kernel takes it in parts. */
 #define _GNU_SOURCE 1
+#include "child.h"
 #include "must.h"
 #include "suite.h"
 
 #include "base/base.h"
 #include "os/os.h"
 
-#include <errno.h>
-#include <stdarg.h>
-#include <stdbool.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <string.h>
-#include <sys/syscall.h>
+#include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { ARGUMENTS = 6, PART = 7 };
+enum { PIPE_BYTES = 4096 };
 
-static unsigned writes;
-static long refused_from = -1; /* of them, counted from 0; -1: none */
-static bool takes_nothing;     /* any more, and tells of no error */
+static char line[5 * PIPE_BYTES];
+static int ends[2];
 
-/* By the linker's --wrap. */
-long __real_syscall(long number, ...);
-long __wrap_syscall(long number, ...);
-
-long __wrap_syscall(long number, ...)
+/* stderr is a pipe that holds less than the line. */
+static void setup(void)
 {
-	long argument[ARGUMENTS];
-	va_list list;
-
-	va_start(list, number);
-	for (int i = 0; i < ARGUMENTS; i++)
-		argument[i] = va_arg(list, long);
-	va_end(list);
-	if (number == SYS_write && argument[0] == STDERR_FILENO) {
-		const unsigned count = writes++;
-		if (takes_nothing)
-			return 0;
-		if (count % 2 == 0) {
-			errno = EINTR;
-			return -1;
-		}
-		if (refused_from >= 0 && count >= refused_from) {
-			errno = EAGAIN;
-			return -1;
-		}
-		argument[2] = (long)min_size((size_t)argument[2], PART);
-	}
-	return __real_syscall(number, argument[0], argument[1], argument[2], argument[3],
-			      argument[4], argument[5]);
+	must(!pipe(ends) && fcntl(ends[1], F_SETPIPE_SZ, PIPE_BYTES) == PIPE_BYTES);
+	for (size_t i = 0; i < sizeof line; i++)
+		line[i] = (char)('a' + i % 23);
 }
 
-static const char line[] = "libvmalloc: a line that is longer than one part, and than two\n";
+static volatile sig_atomic_t interruptions;
 
-/* What arrives of the line. */
-static size_t tell(char *arrived, size_t capacity)
+static void interrupt(int number)
 {
-	int ends[2];
-	const int saved = dup(STDERR_FILENO);
+	(void)number;
+	interruptions++;
+}
 
-	must(saved >= 0 && !pipe(ends) && dup2(ends[1], STDERR_FILENO) >= 0);
-	vm_os_write_error(line, sizeof line - 1);
-	must(dup2(saved, STDERR_FILENO) >= 0);
-	close(saved);
-	close(ends[1]);
-	const ssize_t length = read(ends[0], arrived, capacity);
-	must(length >= 0);
-	close(ends[0]);
-	return (size_t)length;
+/* A signal every millisecond; what it interrupts is not begun again by the kernel. */
+static void tell_while_interrupted(void *unused)
+{
+	const struct sigaction action = {.sa_handler = interrupt};
+	const struct itimerval each_ms = {{0, 1000}, {0, 1000}};
+
+	(void)unused;
+	must(dup2(ends[1], STDERR_FILENO) >= 0 && !sigaction(SIGALRM, &action, NULL));
+	must(!setitimer(ITIMER_REAL, &each_ms, NULL));
+	vm_os_write_error(line, sizeof line);
+	if (interruptions < 5)
+		_exit(1);
+}
+
+static size_t read_slowly(char *arrived, size_t capacity)
+{
+	size_t length = 0;
+	ssize_t got;
+
+	do {
+		nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+		got = read(ends[0], arrived + length, min_size(capacity - length, 1000));
+		must(got >= 0);
+		length += (size_t)got;
+	} while (got > 0);
+	return length;
 }
 
 START_TEST(parts_and_interruptions_leave_nothing_out)
 {
-	char arrived[2 * sizeof line];
+	static char arrived[2 * sizeof line];
 
-	ck_assert_uint_eq(tell(arrived, sizeof arrived), sizeof line - 1);
-	ck_assert_mem_eq(arrived, line, sizeof line - 1);
-	ck_assert_uint_eq(writes, 2 * ((sizeof line - 1 + PART - 1) / PART));
+	setup();
+	const pid_t child = fork();
+	must(child >= 0);
+	if (child == 0) {
+		tell_while_interrupted(NULL);
+		_exit(0);
+	}
+	close(ends[1]);
+	ck_assert_uint_eq(read_slowly(arrived, sizeof arrived), sizeof line);
+	ck_assert_mem_eq(arrived, line, sizeof line);
+	ck_assert_int_eq(child_wait(child), 0);
 }
 END_TEST
 
 START_TEST(what_is_refused_is_not_tried_for_ever)
 {
-	char arrived[2 * sizeof line];
+	static char arrived[2 * sizeof line];
+	const int saved = dup(STDERR_FILENO);
 
-	refused_from = 4;
-	ck_assert_uint_eq(tell(arrived, sizeof arrived), 2 * PART);
-	ck_assert_mem_eq(arrived, line, 2 * PART);
-	ck_assert_uint_eq(writes, 6);
-}
-END_TEST
-
-START_TEST(where_nothing_is_taken_it_is_not_tried_for_ever)
-{
-	char arrived[2 * sizeof line];
-
-	takes_nothing = true;
-	errno = EINTR; /* of an earlier call */
-	ck_assert_uint_eq(tell(arrived, sizeof arrived), 0);
-	ck_assert_uint_eq(writes, 1);
+	setup();
+	must(saved >= 0 && !fcntl(ends[1], F_SETFL, O_NONBLOCK) && dup2(ends[1], STDERR_FILENO) >= 0);
+	vm_os_write_error(line, sizeof line);
+	must(dup2(saved, STDERR_FILENO) >= 0);
+	ck_assert_int_eq(read(ends[0], arrived, sizeof arrived), PIPE_BYTES);
+	ck_assert_mem_eq(arrived, line, PIPE_BYTES);
 }
 END_TEST
 
@@ -107,7 +101,6 @@ int main(void)
 	const TTest *const tests[] = {
 		parts_and_interruptions_leave_nothing_out,
 		what_is_refused_is_not_tried_for_ever,
-		where_nothing_is_taken_it_is_not_tried_for_ever,
 		NULL,
 	};
 	return suite_run("stderr_in_parts", tests, 60);

@@ -10,7 +10,7 @@
 
 struct fake_maps fake_maps;
 
-bool fake_vma_is_writable(const struct vma *vma)
+static bool is_writable(const struct vma *vma)
 {
 	return vma->kind == FAKE_PLAIN || vma->kind == FAKE_COMMITTED;
 }
@@ -19,7 +19,7 @@ static void account(const struct vma *vma, int sign)
 {
 	size_t bytes = vma->end - vma->start;
 	fake_maps.bytes += (size_t)sign * bytes;
-	if (fake_vma_is_writable(vma))
+	if (is_writable(vma))
 		fake_maps.writable_bytes += (size_t)sign * bytes;
 }
 
@@ -125,7 +125,7 @@ bool fake_maps_cover(uintptr_t start, uintptr_t end, bool writable)
 {
 	while (start < end) {
 		const struct vma *vma = fake_maps_at(start);
-		if (!vma || (writable && !fake_vma_is_writable(vma)))
+		if (!vma || (writable && !is_writable(vma)))
 			return false;
 		start = vma->end;
 	}
@@ -201,7 +201,7 @@ void fake_maps_check(void)
 		must(vma->start < vma->end);
 		must(i == 0 || vma->end <= vma[-1].start);
 		bytes += vma->end - vma->start;
-		writable += fake_vma_is_writable(vma) ? vma->end - vma->start : 0;
+		writable += is_writable(vma) ? vma->end - vma->start : 0;
 	}
 	must(bytes == fake_maps.bytes);
 	must(writable == fake_maps.writable_bytes);

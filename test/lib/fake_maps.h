@@ -39,8 +39,6 @@ struct fake_maps {
 
 extern struct fake_maps fake_maps;
 
-bool fake_vma_is_writable(const struct vma *vma);
-
 /* The map that `address` lies in, or NULL. Pointers hold until maps come or go. */
 struct vma *fake_maps_at(uintptr_t address);
 

@@ -492,17 +492,6 @@ size_t fake_os_resident_bytes(const void *address, size_t bytes)
 	return resident;
 }
 
-size_t fake_os_maps_in(const void *address, size_t bytes)
-{
-	size_t count = 0;
-	lock();
-	for (struct vma *vma = fake_maps_below((uintptr_t)address + bytes);
-	     vma && vma->end > (uintptr_t)address; vma = fake_maps_next_lower(vma))
-		count++;
-	unlock();
-	return count;
-}
-
 /* The rest of os.h -------------------------------------------------------------------------- */
 
 static void *map_arena(size_t bytes)
@@ -600,7 +589,7 @@ enum vm_cause vm_os_find_cause(size_t bytes, size_t *limit)
 	fake_os.cause_bytes = bytes;
 	enum vm_cause cause = fake_os.cause;
 	if (cause)
-		*limit = fake_os.map_limit;
+		*limit = cause <= VM_CAUSE_DATA_LIMIT ? fake_os.map_limit : 0;
 	else
 		cause = cause_by_limits(align_up(bytes, vm_os.page_bytes), limit);
 	unlock();

@@ -78,7 +78,4 @@ size_t fake_os_writable_bytes(void);
 /* Resident bytes of the range. */
 size_t fake_os_resident_bytes(const void *address, size_t bytes);
 
-/* The maps that lie in part in the range. */
-size_t fake_os_maps_in(const void *address, size_t bytes);
-
 #endif

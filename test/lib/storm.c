@@ -83,7 +83,7 @@ void storm_fill(void *memory, size_t size, uint64_t seed)
 	pattern_fill(p + size - 64, 64, ~seed);
 }
 
-bool storm_holds(const void *memory, size_t size, uint64_t seed)
+static bool storm_holds(const void *memory, size_t size, uint64_t seed)
 {
 	const unsigned char *p = memory;
 

@@ -26,7 +26,6 @@ extern bool storm_whole;
 int storm_main(int argc, char **argv, const char *name, const TTest *const tests[], const char *options);
 
 void storm_fill(void *memory, size_t size, uint64_t seed);
-bool storm_holds(const void *memory, size_t size, uint64_t seed);
 
 /* A block of any allocating function. Where refused memory is NULL, after a line on stderr. */
 struct block storm_make(struct rng *rng, size_t size);

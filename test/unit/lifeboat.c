@@ -7,6 +7,7 @@
 
 #include "base/base.h"
 #include "meta/meta.h"
+#include "os/conf.h"
 #include "os/lifeboat.h"
 #include "os/os.h"
 
@@ -312,6 +313,21 @@ START_TEST(the_ballast_is_taken_again_when_the_count_has_fallen)
 }
 END_TEST
 
+START_TEST(where_the_count_is_not_to_be_read_it_is_not)
+{
+	setup();
+	vm_options.map_count = false;
+	fill_up();
+	ck_assert(vm_lifeboat_launch());
+	fake_os_foreign_maps_remove(2000);
+	vm_lifeboat_tick(fake_os_advance(1000000));
+	ck_assert(!vm_lifeboat_held());
+	vm_options.map_count = true;
+	vm_lifeboat_tick(fake_os_advance(1000000));
+	ck_assert(vm_lifeboat_held());
+}
+END_TEST
+
 START_TEST(looks_at_the_count_become_rarer_while_there_is_no_room)
 {
 	setup();
@@ -448,6 +464,7 @@ int main(void)
 		records_leave_nearly_all_of_a_limited_address_space_to_the_heap,
 		no_room_for_any_reserve_gives_no_records,
 		the_ballast_is_taken_again_when_the_count_has_fallen,
+		where_the_count_is_not_to_be_read_it_is_not,
 		looks_at_the_count_become_rarer_while_there_is_no_room,
 		looks_take_a_thousandth_of_the_time_however_often_it_is_launched,
 		a_refused_ballast_is_asked_for_again,

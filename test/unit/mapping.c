@@ -16,7 +16,7 @@ enum { PAGES = 400, STEPS = 30000, NONE = -1 };
 
 static const uintptr_t BASE = (uintptr_t)1 << 40;
 
-static struct mapping mapping;
+static struct mapping mapping = MAPPING_INIT(mapping);
 static int state[PAGES];           /* NONE or enum range_state */
 static uintptr_t block_of[PAGES];  /* LIVE: the start of the block */
 static uint64_t freed_ms[PAGES];   /* DIRTY */
@@ -25,7 +25,6 @@ static uint64_t now_ms = 100;
 static void setup(void)
 {
 	vm_os_init();
-	vm_mapping_init(&mapping);
 	memset(state, NONE, sizeof state);
 }
 
