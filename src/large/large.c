@@ -218,7 +218,8 @@ static void *remap(struct mapping *mapping, struct range *range, size_t bytes)
 	bool was_live = range->state == RANGE_LIVE;
 	size_t old_bytes = range->bytes;
 	bool movable = may_move(range);
-	struct segment *gone = vm_pool_take_out(range->start, old_bytes);
+	bool may_lengthen = movable || vm_vma_ends_at(maps, range_end(range));
+	struct segment *gone = may_lengthen ? vm_pool_take_out(range->start, old_bytes) : NULL;
 	if (gone) {
 		if (was_live)
 			vm_mapping_hold_live(mapping, range);
@@ -240,7 +241,7 @@ static void *remap(struct mapping *mapping, struct range *range, size_t bytes)
 		vm_vma_mapped_apart(maps, range->start, range->bytes);
 		vm_footprint_grown(FOOTPRINT_LARGE, bytes - min_size(old_bytes, bytes));
 	} else {
-		vm_vma_put_back(maps, gone);
+		vm_vma_restore(maps, gone);
 	}
 	if (moved || was_live)
 		vm_mapping_add_live(mapping, range);

@@ -77,6 +77,7 @@ void vm_vma_mapped(struct vma_model *model, uintptr_t start, size_t bytes)
 	vm_assert(!high || high->start >= end);
 	bool touches_low = low && low->end == start;
 	bool touches_high = high && high->start == end;
+	model->changes++;
 	model->bytes += bytes;
 	if (touches_low && low->family == model->family)
 		low->end = end;
@@ -88,27 +89,40 @@ void vm_vma_mapped(struct vma_model *model, uintptr_t start, size_t bytes)
 
 void vm_vma_mapped_apart(struct vma_model *model, uintptr_t start, size_t bytes)
 {
+	model->changes++;
 	model->bytes += bytes;
 	insert(model, start, start + bytes, APART);
 }
 
-/* Makes two of the segment that goes across `address`, if one does. */
-static void cut(struct vma_model *model, uintptr_t address)
+/* Makes two of the segment that goes across `address`; false: none does. */
+static bool cut(struct vma_model *model, uintptr_t address)
 {
 	struct segment *low = below(model, address);
 	if (!low || low->end <= address)
-		return;
+		return false;
 	uintptr_t end = low->end;
 	low->end = address;
 	insert(model, address, end, low->family);
+	return true;
+}
+
+/* Makes one again of what was cut. */
+static void join(struct vma_model *model, uintptr_t address)
+{
+	struct segment *low = holding(model, address - 1);
+	struct segment *high = holding(model, address);
+	tree_remove(&model->root, &high->node, lies_below);
+	low->end = high->end;
+	model->count--;
+	vm_vma_feed(model, high);
 }
 
 struct segment *vm_vma_take_out(struct vma_model *model, uintptr_t start, size_t bytes)
 {
 	struct segment *out = NULL;
 	uintptr_t end = start + bytes;
-	cut(model, start);
-	cut(model, end);
+	bool cut_low = cut(model, start);
+	bool cut_high = cut(model, end);
 	while (start < end) {
 		struct segment *segment = holding(model, start);
 		start = segment->end;
@@ -118,19 +132,49 @@ struct segment *vm_vma_take_out(struct vma_model *model, uintptr_t start, size_t
 		segment->node.left = out ? &out->node : NULL;
 		out = segment;
 	}
+	out->cut_low = cut_low;
+	out->cut_high = cut_high;
+	out->taken_out = ++model->changes;
 	return out;
+}
+
+/* Returns where the lowest begins. */
+static uintptr_t reinsert(struct vma_model *model, struct segment *segments)
+{
+	uintptr_t start = 0;
+	while (segments) {
+		struct segment *segment = segments;
+		segments = segment_of(segment->node.left);
+		tree_insert(&model->root, &segment->node, lies_below);
+		model->count++;
+		model->bytes += segment->end - segment->start;
+		start = segment->start;
+	}
+	model->changes++;
+	return start;
 }
 
 void vm_vma_put_back(struct vma_model *model, struct segment *segments)
 {
-	while (segments) {
-		struct segment *segment = segments;
-		segments = segment_of(segment->node.left);
+	for (struct segment *segment = segments; segment; segment = segment_of(segment->node.left))
 		segment->family = APART;
-		tree_insert(&model->root, &segment->node, lies_below);
-		model->count++;
-		model->bytes += segment->end - segment->start;
+	reinsert(model, segments);
+}
+
+void vm_vma_restore(struct vma_model *model, struct segment *segments)
+{
+	if (segments->taken_out != model->changes) {
+		vm_vma_put_back(model, segments);
+		return;
 	}
+	uintptr_t end = segments->end;
+	bool cut_low = segments->cut_low;
+	bool cut_high = segments->cut_high;
+	uintptr_t start = reinsert(model, segments);
+	if (cut_low)
+		join(model, start);
+	if (cut_high)
+		join(model, end);
 }
 
 void vm_vma_drop(struct vma_model *model, struct segment *segments)
@@ -148,6 +192,11 @@ bool vm_vma_splits(const struct vma_model *model, uintptr_t start, size_t bytes)
 	return segment->start < start && segment->end > start + bytes;
 }
 
+bool vm_vma_ends_at(const struct vma_model *model, uintptr_t end)
+{
+	return holding(model, end - 1)->end == end;
+}
+
 bool vm_vma_is_one(const struct vma_model *model, uintptr_t start, size_t bytes)
 {
 	return holding(model, start)->end >= start + bytes;
@@ -155,8 +204,7 @@ bool vm_vma_is_one(const struct vma_model *model, uintptr_t start, size_t bytes)
 
 bool vm_vma_is_whole(const struct vma_model *model, uintptr_t start, size_t bytes)
 {
-	return holding(model, start)->start == start &&
-	       holding(model, start + bytes - 1)->end == start + bytes;
+	return holding(model, start)->start == start && vm_vma_ends_at(model, start + bytes);
 }
 
 void vm_vma_forked(struct vma_model *model)

@@ -28,7 +28,10 @@ struct segment {
 	struct tree_node node;
 	uintptr_t start;
 	uintptr_t end;
-	uint32_t family; /* plain while it is the model's */
+	size_t taken_out; /* of the last one taken out: vma_model.changes then */
+	uint32_t family;  /* plain while it is the model's */
+	bool cut_low;     /* of the last one taken out: what was is cut from what lies below, above */
+	bool cut_high;
 };
 
 /* Empty when zeroed. */
@@ -39,6 +42,7 @@ struct vma_model {
 	struct segment *spare; /* chained by node.left */
 	size_t spare_count;
 	size_t reserved;
+	size_t changes;        /* of what is in it */
 	uint32_t family;       /* of new maps; another after each fork */
 };
 
@@ -56,11 +60,15 @@ void vm_vma_mapped(struct vma_model *model, uintptr_t start, size_t bytes);
 void vm_vma_mapped_apart(struct vma_model *model, uintptr_t start, size_t bytes);
 
 /* All of the range is ours, and leaves the model: what it consisted of is the caller's, as a chain by
- * node.left, until it is put back or dropped. Takes up to 2 records. */
+ * node.left, until it is put back, restored or dropped. Takes up to 2 records. */
 struct segment *vm_vma_take_out(struct vma_model *model, uintptr_t start, size_t bytes);
 
 /* The kernel did not take it: as many maps as before, which merge with nothing for all that is known. */
 void vm_vma_put_back(struct vma_model *model, struct segment *segments);
+
+/* The kernel left it and what lies beside it as it was. So does this, unless the model has changed since: then
+ * it puts it back. */
+void vm_vma_restore(struct vma_model *model, struct segment *segments);
 
 /* It is gone; there is at least one more spare record. */
 void vm_vma_drop(struct vma_model *model, struct segment *segments);
@@ -70,6 +78,9 @@ bool vm_vma_splits(const struct vma_model *model, uintptr_t start, size_t bytes)
 
 /* Whether the range is whole segments. */
 bool vm_vma_is_whole(const struct vma_model *model, uintptr_t start, size_t bytes);
+
+/* Whether a segment ends there: only then may the kernel lengthen in its place what ends there. */
+bool vm_vma_ends_at(const struct vma_model *model, uintptr_t end);
 
 /* Whether the range lies in one segment, so that mremap takes it. */
 bool vm_vma_is_one(const struct vma_model *model, uintptr_t start, size_t bytes);

@@ -716,6 +716,37 @@ END_TEST
 
 /* At the map limit -------------------------------------------------------------------------- */
 
+START_TEST(a_block_that_cannot_grow_counts_as_no_more_maps)
+{
+	setup();
+	char *blocks[5];
+	for (int i = 0; i < 5; i++)
+		blocks[i] = alloc_touched(MIB);
+	fake_os.address_limit = fake_maps.bytes;
+	for (int i = 0; i < 5; i++) {
+		ck_assert_ptr_null(vm_large_move(blocks[i], 2 * MIB));
+		ck_assert_uint_eq(stats().own_maps, 1);
+	}
+}
+END_TEST
+
+START_TEST(a_block_that_may_not_move_is_lengthened_only_at_the_end_of_its_map)
+{
+	setup();
+	char *blocks[5];
+	for (int i = 0; i < 5; i++)
+		blocks[i] = alloc_touched(MIB);
+	fake_os.map_limit = fake_maps.count;
+	vm_options.map_count = true;
+	ck_assert(vm_large_free(blocks[1])); /* leads to a reading: TIGHT */
+	vm_large_tick(fake_os_advance(100000));
+	ck_assert_uint_eq(stats().map_tight, 1);
+	const uint64_t calls = fake_os.calls;
+	ck_assert_ptr_null(vm_large_move(blocks[4], 2 * MIB)); /* blocks[3] is above it */
+	ck_assert_uint_eq(fake_os.calls, calls);
+}
+END_TEST
+
 START_TEST(what_the_kernel_does_not_unmap_is_purged_kept_and_unmapped_later)
 {
 	setup();
@@ -1172,6 +1203,8 @@ int main(void)
 		a_tick_gives_back_any_number_of_ranges,
 		no_decay_time_means_nothing_is_kept,
 		trim_says_what_it_gave_back,
+		a_block_that_cannot_grow_counts_as_no_more_maps,
+		a_block_that_may_not_move_is_lengthened_only_at_the_end_of_its_map,
 		what_the_kernel_does_not_unmap_is_purged_kept_and_unmapped_later,
 		trim_unmaps_clean_ranges_once_there_is_room,
 		a_range_that_goes_makes_room_for_one_that_could_not,

@@ -134,14 +134,16 @@ static void unmap_part(struct rng *rng, struct piece *piece, struct piece *other
 static void move(struct rng *rng, struct piece *piece)
 {
 	size_t bytes = piece->bytes + some_pages(rng);
+	size_t count = model.count;
 	struct segment *out = leave(piece->start, piece->bytes);
 	void *moved = vm_os_remap((void *)piece->start, piece->bytes, bytes, rng_below(rng, 2));
 	if (moved) {
 		vm_vma_drop(&model, out);
 		enter(piece, moved, bytes, true);
 	} else {
-		vm_vma_put_back(&model, out);
+		vm_vma_restore(&model, out);
 		mark(piece->start, piece->bytes, true);
+		must(model.count == count);
 	}
 }
 
@@ -306,11 +308,17 @@ static void unmap_some(struct piece *piece)
 static void remap_by_one_page_more(struct piece *piece)
 {
 	size_t bytes = piece->bytes + PAGE;
-	pay(2);
-	leave(piece->start, piece->bytes);
+	struct segment *out = leave(piece->start, piece->bytes);
 	void *moved = vm_os_remap((void *)piece->start, piece->bytes, bytes, choose(2));
-	enter(piece, moved ? moved : (void *)piece->start, moved ? bytes : piece->bytes, true);
-	vm_vma_release(&model, 2);
+	if (moved) {
+		vm_vma_drop(&model, out);
+		pay(1);
+		enter(piece, moved, bytes, true);
+		vm_vma_release(&model, 1);
+	} else {
+		vm_vma_restore(&model, out);
+		mark(piece->start, piece->bytes, true);
+	}
 }
 
 static void map_or_unmap_foreign(void)
@@ -386,6 +394,52 @@ START_TEST(maps_below_each_other_are_one)
 	for (size_t page = 9; page-- > 1;)
 		maps(page, 1);
 	ck_assert_uint_eq(model.count, 1);
+}
+END_TEST
+
+START_TEST(what_is_restored_is_as_before)
+{
+	maps(1, 8);
+	for (size_t from = 1; from < 9; from++) {
+		for (size_t to = from + 1; to <= 9; to++) {
+			vm_vma_restore(&model, take_out(from * PAGE, (to - from) * PAGE));
+			vm_vma_check(&model);
+			ck_assert_uint_eq(model.count, 1);
+		}
+	}
+	maps(11, 1);
+	maps(9, 1);
+	maps(10, 1);
+	ck_assert_uint_eq(model.count, 2); /* a border that is no cut stays */
+	vm_vma_restore(&model, take_out(10 * PAGE, 2 * PAGE));
+	ck_assert_uint_eq(model.count, 2);
+}
+END_TEST
+
+START_TEST(what_is_restored_after_a_change_is_put_back)
+{
+	maps(1, 8);
+	struct segment *out = take_out(3 * PAGE, PAGE);
+	maps(11, 1);
+	vm_vma_restore(&model, out);
+	vm_vma_check(&model);
+	ck_assert_uint_eq(model.count, 3 + 1);
+	struct segment *first = take_out(5 * PAGE, PAGE);
+	struct segment *second = take_out(7 * PAGE, PAGE);
+	vm_vma_restore(&model, first);
+	vm_vma_restore(&model, second);
+	vm_vma_check(&model);
+	ck_assert_uint_eq(model.count, 7 + 1);
+	maps(9, 1);
+	ck_assert_uint_eq(model.count, 7 + 1); /* one with what lies below it */
+}
+END_TEST
+
+START_TEST(only_what_ends_a_map_can_be_lengthened)
+{
+	maps(1, 4);
+	ck_assert(vm_vma_ends_at(&model, 5 * PAGE));
+	ck_assert(!vm_vma_ends_at(&model, 4 * PAGE));
 }
 END_TEST
 
@@ -591,6 +645,9 @@ int main(void)
 		bound_holds_in_every_short_history,
 		plain_maps_of_others_hide_at_most_one_each,
 		maps_below_each_other_are_one,
+		what_is_restored_is_as_before,
+		what_is_restored_after_a_change_is_put_back,
+		only_what_ends_a_map_can_be_lengthened,
 		maps_apart_are_two_and_stay_two,
 		a_middle_that_goes_leaves_two_an_edge_or_all_no_more,
 		what_goes_may_be_of_several_maps,
