@@ -22,7 +22,8 @@ libvm_archive_la_SOURCES = preload/new_archive.c
 libvmalloc_la_CFLAGS = $(LIBRARY_CFLAGS)
 libvmalloc_la_SOURCES = preload/dlopen.c preload/new_nothrow.c $(coverage_sources)
 libvmalloc_la_LIBADD = libvm_core.la libvm_os.la libvm_preload.la libvm_new.la
-libvmalloc_la_LDFLAGS = -shared -version-info $(INTERFACE) -Wl,-z,initfirst,-z,defs \
+# Never unloaded: blocks, each thread's end and fork's handlers need it for good.
+libvmalloc_la_LDFLAGS = -shared -version-info $(INTERFACE) -Wl,-z,initfirst,-z,defs,-z,nodelete \
 	$(exports)
 EXTRA_libvmalloc_la_DEPENDENCIES = preload/libvmalloc.map
 

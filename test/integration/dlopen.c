@@ -234,6 +234,30 @@ START_TEST(dlclose_of_the_library_does_no_harm)
 }
 END_TEST
 
+static pthread_barrier_t closed;
+
+static void *outlive_the_library(void *unused)
+{
+	vm.free(vm.malloc(100));
+	pthread_barrier_wait(&closed); /* used */
+	pthread_barrier_wait(&closed);
+	return unused;
+}
+
+START_TEST(a_thread_may_end_after_dlclose)
+{
+	pthread_t thread;
+	void *library = open_library();
+
+	pthread_barrier_init(&closed, NULL, 2);
+	ck_assert_int_eq(pthread_create(&thread, NULL, outlive_the_library, NULL), 0);
+	pthread_barrier_wait(&closed);
+	dlclose(library);
+	pthread_barrier_wait(&closed);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+}
+END_TEST
+
 /* It needs a key for each thread's end; without one, no malloc may take more than the one before. */
 START_TEST(a_start_that_fails_costs_nothing_each_time_and_succeeds_later)
 {
@@ -266,6 +290,7 @@ int main(void)
 		vm_stats_tells_the_live_blocks_and_honours_a_smaller_struct,
 		fork_with_the_library_opened,
 		dlclose_of_the_library_does_no_harm,
+		a_thread_may_end_after_dlclose,
 		a_start_that_fails_costs_nothing_each_time_and_succeeds_later,
 		NULL,
 	};
