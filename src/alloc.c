@@ -10,6 +10,7 @@
 #include "os/conf.h"
 #include "os/fatal.h"
 #include "os/lifeboat.h"
+#include "os/lock.h"
 #include "os/os.h"
 #include "small/bin.h"
 #include "small/pageheap.h"
@@ -66,6 +67,7 @@ static void tick(struct tcache *cache)
 		return;
 	vm_hits_left = HITS_A_LOOK;
 	uint64_t now_ms = vm_os_now_ms();
+	atomic_store_explicit(&vm_ticked_ms, now_ms, memory_order_relaxed);
 	pay_for_growth(now_ms);
 	if (cache)
 		vm_tcache_collect(cache, now_ms);

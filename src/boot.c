@@ -26,6 +26,7 @@ static struct lock boot_lock;
 static bool look_around(void)
 {
 	vm_os_init();
+	atomic_store_explicit(&vm_ticked_ms, vm_os.start_ms, memory_order_relaxed);
 	vm_conf_init();
 	vm_lifeboat_init();
 	return true;
@@ -113,15 +114,23 @@ static void finish_fork_in_child(void)
 }
 
 /*
- * At load, before any thread: the library is linked to be initialised first, and in a program that has
- * the archive this comes before its other constructors, so that our prepare handler runs last and our
- * child handler first, while others' handlers may allocate. Not in vm_boot_once: registering may
- * allocate.
+ * At load, before any thread and any other constructor, so that our prepare handler runs last and our child
+ * handler first, while others' handlers may allocate: the shared library is linked to be initialised first; a
+ * program that has the archive starts with what its .preinit_array names, before the libraries that it is
+ * linked with (not everywhere: musl knows none). Not in vm_boot_once: registering may allocate.
  */
 enum { FIRST_CONSTRUCTOR = 101 }; /* the least priority that is not the compiler's */
 
 static __attribute__((constructor(FIRST_CONSTRUCTOR))) void load(void)
 {
+	static bool loaded;
+	if (loaded)
+		return;
+	loaded = true;
 	vm_boot();
 	pthread_atfork(prepare_fork, finish_fork_in_parent, finish_fork_in_child);
 }
+
+#ifndef PIC /* only an executable may have it */
+static void (*const load_first)(void) __attribute__((section(".preinit_array"), used)) = load;
+#endif

@@ -24,7 +24,6 @@ static struct {
 	size_t published;          /* maps.count when `tight` and `read_ms` were set */
 	_Atomic unsigned launches; /* of the lifeboat that the budget knows of */
 	_Atomic uint64_t due_ms;   /* when a DIRTY range may be to go; read without the lock */
-	_Atomic uint64_t ticked_ms; /* the last tick: about now, where no clock may be read */
 	_Atomic uint64_t unpark_ms; /* when what is parked is freed in the table */
 	_Atomic uint64_t read_ms;  /* when the count of maps is to be read; read without the lock */
 	_Atomic uint32_t underway; /* operations outside the lock; written under it */
@@ -240,11 +239,6 @@ void vm_pool_note_refusal(void)
 		read_maps(true, !is_tight() && vm_os_out_of_maps(), vm_os_now_ms());
 }
 
-uint64_t vm_pool_ticked_ms(void)
-{
-	return atomic_load_explicit(&pool.ticked_ms, memory_order_relaxed);
-}
-
 void vm_pool_batch_init(struct pool_batch *batch)
 {
 	list_init(&batch->ranges);
@@ -378,7 +372,7 @@ static void settle(struct range *range, enum range_state fate, struct outcome *o
 	else if (fate == RANGE_CLEAN)
 		vm_mapping_add_clean(&pool.mapping, range);
 	else
-		vm_mapping_add_dirty(&pool.mapping, range, vm_pool_ticked_ms());
+		vm_mapping_add_dirty(&pool.mapping, range, ticked_ms());
 	outcome->refused += fate != RANGE_HELD;
 }
 
@@ -520,7 +514,6 @@ static void note_launches(uint64_t now_ms)
 
 void vm_pool_tick(uint64_t now_ms)
 {
-	atomic_store_explicit(&pool.ticked_ms, now_ms, memory_order_relaxed);
 	unpark_due(now_ms);
 	while (now_ms >= atomic_load_explicit(&pool.due_ms, memory_order_relaxed))
 		if (!give_back_due(now_ms).bytes)

@@ -93,9 +93,6 @@ struct segment *vm_pool_take_out(uintptr_t start, size_t bytes);
 /* Whether a new map is within the budget, as far as that knows. No lock. */
 bool vm_pool_may_map(void);
 
-/* The time of the last tick: about now. No lock. */
-uint64_t vm_pool_ticked_ms(void);
-
 /* Without the lock: the kernel refused a map. */
 void vm_pool_note_refusal(void);
 

@@ -139,7 +139,7 @@ bool vm_lifeboat_launch(void)
 		if (lifeboat.records == lifeboat.records_end)
 			reserve_records();
 		lifeboat.wait_ms = FIRST_WAIT_MS;
-		look_later(vm_os_now_ms(), false);
+		look_later(ticked_ms(), false);
 		atomic_fetch_add_explicit(&lifeboat.launches, 1, memory_order_relaxed);
 	}
 	lock_release(&lifeboat.lock);

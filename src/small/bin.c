@@ -204,7 +204,7 @@ static size_t flush_some(unsigned class, void *const *blocks, size_t count)
 	bin->live -= done;
 	lock_release(&bin->lock);
 	for (size_t i = 0; i < empties; i++)
-		vm_run_free(empty[i]);
+		vm_run_free_slab(empty[i]);
 	return done;
 }
 
@@ -349,7 +349,7 @@ bool vm_bins_trim(void)
 		for (unsigned class = 1; class < CLASS_COUNT; class++) {
 			struct run *slab = detach_empty_current(&bins[shard][class], class);
 			if (slab)
-				vm_run_free(slab);
+				vm_run_free_slab(slab);
 			purged |= purge_slabs(&bins[shard][class]);
 		}
 	}

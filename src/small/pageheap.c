@@ -545,9 +545,8 @@ void vm_pageheap_give_back_for(size_t bytes, uint64_t now_ms)
 	lock_release(&heap.lock);
 }
 
-void vm_run_free(struct run *run)
+static void free_at(struct run *run, uint64_t now_ms)
 {
-	uint64_t now_ms = vm_os_now_ms();
 	lock_take(&heap.lock);
 	clear_tables(run);
 	run->dirty_pages = run->pages;
@@ -555,6 +554,16 @@ void vm_run_free(struct run *run)
 	merge_free(run);
 	bound_dirty(now_ms);
 	lock_release(&heap.lock);
+}
+
+void vm_run_free(struct run *run)
+{
+	free_at(run, vm_os_now_ms());
+}
+
+void vm_run_free_slab(struct run *slab)
+{
+	free_at(slab, ticked_ms());
 }
 
 /* A region's end moves on by so many pages. False: the kernel refuses. */

@@ -404,7 +404,8 @@ void fake_os_touch(const void *address, size_t bytes)
 
 uint64_t fake_os_advance(uint64_t ms)
 {
-	return atomic_fetch_add(&fake_os.now_ms, ms) + ms;
+	vm_ticked_ms = atomic_fetch_add(&fake_os.now_ms, ms) + ms;
+	return vm_ticked_ms;
 }
 
 void fake_os_become_child(void)
@@ -526,10 +527,12 @@ void vm_os_init(void)
 		.start_ms = vm_os_now_ms(),
 		.cpus = 2,
 	};
+	vm_ticked_ms = vm_os.start_ms;
 }
 
 uint64_t vm_os_now_ms(void)
 {
+	fake_os.clock_reads++;
 	return fake_os.now_ms;
 }
 

@@ -28,6 +28,7 @@ struct fake_os {
 	bool purge_refused;           /* as if all memory were locked */
 	bool slow;                    /* calls let other threads run first */
 	_Atomic uint64_t now_ms;
+	_Atomic uint64_t clock_reads;
 	enum vm_cause cause;          /* of refusals; VM_CAUSE_NONE: by the limits */
 
 	/* The calls numbered from fail_from up to fail_to are refused; 0 and 0: none. */

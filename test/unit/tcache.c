@@ -422,6 +422,23 @@ START_TEST(stacks_that_are_replaced_are_given_back)
 }
 END_TEST
 
+/* A library may have put one that allocates in the clock's place. */
+START_TEST(no_clock_is_read_while_a_cache_gives_blocks_back)
+{
+	setup();
+	struct tcache *cache = new_cache();
+	swing(cache, class_of_size(4000), 200, 5);
+	vm_transfer_trim();
+	const size_t used = heap_used();
+	const uint64_t reads = fake_os.clock_reads;
+	vm_tcache_trim(cache);
+	ck_assert_uint_lt(heap_used(), used); /* whole slabs */
+	ck_assert_uint_eq(fake_os.clock_reads, reads);
+	vm_tcache_delete(cache);
+	expect_all_back();
+}
+END_TEST
+
 START_TEST(a_trim_leaves_nothing_to_other_caches)
 {
 	setup();
@@ -902,6 +919,7 @@ int main(void)
 		a_long_row_of_one_kind_gets_128_and_a_few_short_ones_of_both_more,
 		the_first_room_is_2_kib_and_two_to_eight_blocks,
 		stacks_that_are_replaced_are_given_back,
+		no_clock_is_read_while_a_cache_gives_blocks_back,
 		a_trim_leaves_nothing_to_other_caches,
 		of_one_way_stacks_of_many_classes_few_have_more_than_32_KiB,
 		no_cache_exceeds_thread_cache_bytes_but_by_its_first_stacks,
