@@ -334,7 +334,7 @@ AM_TESTS_ENVIRONMENT = \
 	export VM_TEST_SEED VMALLOC_SO VM_DEBUG srcdir CC CXX NM OBJDUMP LD OBJCOPY MAKE host_cpu EMULATOR;
 
 EXTRA_DIST += $(bats_tests) $(check_scripts) scripts/run-test scripts/soak scripts/tally \
-	test/install/program.c test/install/program.cpp \
+	test/install/forks.c test/install/handlers.c test/install/program.c test/install/program.cpp \
 	scripts/check-models scripts/emulate-aarch64 scripts/fetch-aarch64-check \
 	scripts/deep.suppressions scripts/mutate scripts/mutants.judged \
 	scripts/packages.build scripts/packages.deep scripts/packages.programs scripts/packages.test \
