@@ -10,6 +10,7 @@
  */
 #include "alloc.h"
 #include "boot.h"
+#include "early.h"
 #include "os/os.h"
 
 #include <errno.h>
@@ -25,13 +26,17 @@ void *valloc(size_t size);
 void *pvalloc(size_t size);
 int posix_memalign(void **block, size_t alignment, size_t size);
 
-static void *malloc_of_this_library(size_t size) __attribute__((alias("malloc")));
-
-/* The name goes through the dynamic linker: in a library that was dlopen'ed it finds the malloc that
- * the process uses. */
+/*
+ * The call goes through the dynamic linker: in a library that was dlopen'ed it finds the malloc that the
+ * process uses, and who allocates during the start of this one gets an early block. (Addresses do not tell:
+ * where a program takes malloc's, it is that of an entry of its own, as in Debian's python3 and node.)
+ */
 bool vm_is_process_malloc(void)
 {
-	return malloc == malloc_of_this_library;
+	void *volatile block = malloc(1);
+	bool own = early_holds(block);
+	free(block);
+	return own;
 }
 
 EXPORT void *malloc(size_t size)
@@ -61,16 +66,18 @@ EXPORT void *reallocarray(void *block, size_t count, size_t size)
 	return realloc(block, overflow ? SIZE_MAX : bytes); /* which refuses it */
 }
 
+/* As glibc's, which programs rely on: an alignment that is no power of two is rounded up to one. */
 EXPORT void *memalign(size_t alignment, size_t size)
 {
-	if (!is_power_of_two(alignment)) {
-		errno = EINVAL;
-		return NULL;
-	}
-	return vm_alloc_aligned(alignment, size);
+	if (UNLIKELY(!is_power_of_two(alignment)) && alignment <= PTRDIFF_MAX)
+		alignment = power_of_two_from(max_size(alignment, 2));
+	return alloc_aligned_if_valid(alignment, size);
 }
 
-ALIAS(memalign) void *aligned_alloc(size_t alignment, size_t size);
+EXPORT void *aligned_alloc(size_t alignment, size_t size)
+{
+	return alloc_aligned_if_valid(alignment, size);
+}
 
 static NOINLINE int posix_memalign_miss(void **block, size_t alignment, size_t size)
 {

@@ -12,6 +12,7 @@
 #include "alloc.h"
 
 #include <dlfcn.h>
+#include <malloc.h>
 
 typedef void *nothrow_new(size_t size, const void *nothrow);
 typedef void *aligned_nothrow_new(size_t size, size_t alignment, const void *nothrow);
@@ -54,7 +55,7 @@ EXPORT void *_ZnamRKSt9nothrow_t(size_t size, const void *nothrow)
 EXPORT void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment, const void *nothrow)
 {
 	bool own = _ZnwmSt11align_val_t == vm_new_aligned;
-	void *block = own ? vm_alloc_aligned(alignment, size) : NULL;
+	void *block = own ? memalign(alignment, size) : NULL;
 	return LIKELY(block != NULL) ? block
 				     : aligned("_ZnwmSt11align_val_tRKSt9nothrow_t", size, alignment,
 					       nothrow, own ? NULL : _ZnwmSt11align_val_t);
@@ -64,7 +65,7 @@ EXPORT void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment, c
 {
 	bool own = _ZnamSt11align_val_t == vm_new_aligned_array &&
 		   _ZnwmSt11align_val_t == vm_new_aligned;
-	void *block = own ? vm_alloc_aligned(alignment, size) : NULL;
+	void *block = own ? memalign(alignment, size) : NULL;
 	return LIKELY(block != NULL) ? block
 				     : aligned("_ZnamSt11align_val_tRKSt9nothrow_t", size, alignment,
 					       nothrow, own ? NULL : _ZnamSt11align_val_t);

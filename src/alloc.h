@@ -13,6 +13,8 @@
 #include "small/region.h"
 #include "thread/tcache.h"
 
+#include <errno.h>
+
 /* So many larger blocks from a cache until malloc misses, for the sake of the work that comes due with
  * time: what a program lives on that has become idle may all lie in its caches. (bench/space/spike
  * after 10 s, by its live bytes: 2.3 instead of 9.6; November 2026.) */
@@ -80,6 +82,15 @@ static ALWAYS_INLINE inline void alloc_free(void *block)
 void *vm_alloc_zeroed(size_t count, size_t size);
 void *vm_alloc_aligned(size_t alignment, size_t size);
 void *vm_alloc_resize(void *block, size_t size);
+
+/* NULL and EINVAL for an alignment that is no power of two. */
+static inline void *alloc_aligned_if_valid(size_t alignment, size_t size)
+{
+	if (LIKELY(is_power_of_two(alignment)))
+		return vm_alloc_aligned(alignment, size);
+	errno = EINVAL;
+	return NULL;
+}
 
 /* `function` is named in the sentence that ends the process for a pointer that is no block. */
 size_t vm_alloc_usable_size(const void *block, const char *function);

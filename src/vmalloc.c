@@ -6,7 +6,6 @@
 #include "failure.h"
 #include "stats.h"
 
-#include <errno.h>
 #include <string.h>
 
 EXPORT void *vm_malloc(size_t size)
@@ -31,11 +30,7 @@ EXPORT void *vm_realloc(void *block, size_t size)
 
 EXPORT void *vm_aligned_alloc(size_t alignment, size_t size)
 {
-	if (!is_power_of_two(alignment)) {
-		errno = EINVAL;
-		return NULL;
-	}
-	return vm_alloc_aligned(alignment, size);
+	return alloc_aligned_if_valid(alignment, size);
 }
 
 EXPORT void vm_free_sized(void *block, size_t size)

@@ -227,7 +227,7 @@ size_t vm_os_count_maps(void)
 {
 	static const char vsyscall[] = "[vsyscall]\n";
 	enum { TAIL = sizeof vsyscall - 1 };
-	char text[TAIL + 8192];
+	char text[TAIL + 1024]; /* on a stack of the program's, which may be small */
 	int file = open_file("/proc/self/maps");
 	if (file < 0)
 		return 0;

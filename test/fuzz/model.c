@@ -232,8 +232,12 @@ void model_align(struct model *model, struct block *block, enum aligner how, siz
 		 size_t size)
 {
 	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	const bool rounds_up = how == MEMALIGN && !is_power_of_two(alignment) && alignment <= PTRDIFF_MAX;
+	const size_t asked = alignment;
 	void *memory;
 
+	if (rounds_up)
+		alignment = power_of_two_from(max_size(alignment, 2));
 	make_room(model, block);
 	/* What stands before an aligned block may have to be had as well. */
 	const struct call call = call_of(size, size + min_size(alignment, SIZE_MAX - size));
@@ -250,7 +254,7 @@ void model_align(struct model *model, struct block *block, enum aligner how, siz
 		end(model, block, &call, heap_pvalloc(size), page);
 		return;
 	case MEMALIGN:
-		memory = heap_memalign(alignment, size);
+		memory = heap_memalign(asked, size);
 		break;
 	default:
 		memory = heap_aligned_alloc(alignment, size);

@@ -93,16 +93,34 @@ END_TEST
 
 static const size_t bad_alignments[] = { 0, 3, 12, 24, 48, 100, 4095, 4097, SIZE_MAX, SIZE_MAX - 1, 6ul << 40 };
 
-START_TEST(memalign_and_aligned_alloc_refuse_other_than_powers_of_two_with_einval)
+START_TEST(aligned_alloc_refuses_other_than_powers_of_two_with_einval)
 {
 	for (size_t i = 0; i < sizeof bad_alignments / sizeof *bad_alignments; i++) {
 		errno = 0;
 		ck_assert_ptr_null(opaque(aligned_alloc(opaque_size(bad_alignments[i]), 64)));
 		ck_assert_int_eq(errno, EINVAL);
-		errno = 0;
-		ck_assert_ptr_null(opaque(memalign(opaque_size(bad_alignments[i]), 64)));
-		ck_assert_int_eq(errno, EINVAL);
 	}
+}
+END_TEST
+
+/* As glibc does. */
+START_TEST(memalign_rounds_up_to_a_power_of_two)
+{
+	static const struct { size_t asked, had; } rounded[] = {
+		{ 0, 2 }, { 3, 4 }, { 12, 16 }, { 24, 32 }, { 48, 64 }, { 100, 128 }, { 4095, 4096 }, { 4097, 8192 },
+		{ 70000, 131072 },
+	};
+
+	for (size_t i = 0; i < sizeof rounded / sizeof *rounded; i++) {
+		char *p = opaque(memalign(opaque_size(rounded[i].asked), 64));
+		ck_assert_ptr_nonnull(p);
+		ck_assert_uint_eq((uintptr_t)p % rounded[i].had, 0);
+		pattern_fill(p, 64, i);
+		free(p);
+	}
+	errno = 0;
+	ck_assert_ptr_null(opaque(memalign(opaque_size(SIZE_MAX), 64)));
+	ck_assert_int_eq(errno, EINVAL);
 }
 END_TEST
 
@@ -231,7 +249,8 @@ int main(int argc __attribute__((unused)), char **argv)
 		every_power_of_two_up_to_1_gib_is_served_by_every_function,
 		aligned_blocks_in_random_traffic_keep_contents,
 		realloc_of_an_aligned_block_keeps_contents,
-		memalign_and_aligned_alloc_refuse_other_than_powers_of_two_with_einval,
+		aligned_alloc_refuses_other_than_powers_of_two_with_einval,
+		memalign_rounds_up_to_a_power_of_two,
 		posix_memalign_refuses_bad_alignment_and_leaves_memptr_untouched,
 		posix_memalign_returns_enomem_and_leaves_memptr_untouched,
 		valloc_and_pvalloc_give_whole_aligned_pages,

@@ -209,6 +209,15 @@ plugin_host() {
 	same_output plugin_host
 }
 
+@test "a program that takes the address of malloc has its heap at the break" {
+	need gcc
+	local how
+	for how in -no-pie -pie; do
+		gcc -O1 "$how" -o "$BATS_TEST_TMPDIR/at_break" "$PROGRAMS/at_break.c"
+		[ "$(preloaded "$BATS_TEST_TMPDIR/at_break")" = "at the break" ]
+	done
+}
+
 @test "a library that allocates where it stands before the C library, before and after ours" {
 	need gcc perl
 	local between=$BATS_TEST_TMPDIR/between.so
