@@ -2,9 +2,9 @@
 /*
  * pool.h - the process's mapping table under its lock, and the way of free ranges back to the kernel.
  *
- * No system call on the ranges' memory is made under the lock (records may be mapped under it). A range is HELD, out of the table, from
- * before such a call until after it, and the call lies between vm_pool_begin and vm_pool_end, so that
- * fork can wait until none is on the way (pool.pml).
+ * No system call on the ranges' memory is made under the lock (records may be mapped under it). A range is
+ * HELD, out of the table, from before such a call until after it, and the call lies between vm_pool_begin
+ * and vm_pool_end, so that fork can wait until none is on the way (pool.pml).
  */
 #ifndef VM_POOL_H
 #define VM_POOL_H

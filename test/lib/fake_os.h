@@ -2,7 +2,8 @@
 /*
  * A kernel for unit tests, in the place of src/os/os.c: it keeps its maps (fake_maps.h) by the rules
  * that Linux 6.18 was measured to keep - merging, splitting, placement, what needs how much room below
- * the limit on their number -, refuses when told to, and backs all addresses by real memory out of one arena, so that contents can be checked.
+ * the limit on their number -, refuses when told to, and backs all addresses by real memory out of one
+ * arena, so that contents can be checked.
  *
  * It stops the test where the allocator does what a kernel would not forgive: unmapping or purging
  * what is not mapped, writing to what it had unmapped, committing outside a reserve.

@@ -130,7 +130,8 @@ struct block storm_make(struct rng *rng, size_t size)
 				   opaque(malloc(size));
 	if (!block.memory) {
 		must(errno == ENOMEM);
-		say_refused(kind == 0 ? "calloc" : kind == 1 ? "realloc" : kind == 2 ? "aligned_alloc" : "malloc", size);
+		say_refused(kind == 0 ? "calloc" : kind == 1 ? "realloc" : kind == 2 ? "aligned_alloc" : "malloc",
+			    size);
 		return block;
 	}
 	must((uintptr_t)block.memory % (kind == 2 ? alignment : size < 16 ? 8 : 16) == 0);

@@ -8,7 +8,8 @@
 
 /*
  * Preloads the library, reads the arguments, prints the seed and runs `work` under it: for 1 s (--smoke,
- * also without arguments, as `make check` runs it), N seconds, or for ever. `work` returns once stress_over() says so; it ends the process by must().
+ * also without arguments, as `make check` runs it), N seconds, or for ever. `work` returns once stress_over()
+ * says so; it ends the process by must().
  */
 int stress_main(int argc, char **argv, void (*work)(uint64_t seed));
 
