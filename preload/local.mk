@@ -2,7 +2,7 @@
 # The products. Each object is compiled once (libtool: once more without PIC, for the archives).
 
 lib_LTLIBRARIES += libvmalloc.la
-noinst_LTLIBRARIES += libvm_preload.la libvm_new.la libvm_archive.la
+noinst_LTLIBRARIES += libvm_preload.la libvm_new.la libvm_archive.la libvm_new_archive.la
 
 libvm_preload_la_CFLAGS = $(LIBRARY_CFLAGS)
 libvm_preload_la_SOURCES = \
@@ -15,12 +15,15 @@ libvm_new_la_SOURCES = \
 	preload/new.h
 
 libvm_archive_la_CFLAGS = $(LIBRARY_CFLAGS)
-libvm_archive_la_SOURCES = preload/new_archive.c
+libvm_archive_la_SOURCES = preload/archive.c
+
+libvm_new_archive_la_CFLAGS = $(LIBRARY_CFLAGS)
+libvm_new_archive_la_SOURCES = preload/new_archive.c
 
 # libvmalloc.so. Its own sources are what the archive does not have: a static program takes the
 # nothrow operators from its C++ library, which calls ours.
 libvmalloc_la_CFLAGS = $(LIBRARY_CFLAGS)
-libvmalloc_la_SOURCES = preload/dlopen.c preload/new_nothrow.c $(coverage_sources)
+libvmalloc_la_SOURCES = preload/dlopen.c preload/new_nothrow.c preload/shared.c $(coverage_sources)
 libvmalloc_la_LIBADD = libvm_core.la libvm_os.la libvm_preload.la libvm_new.la
 # Never unloaded: blocks, each thread's end and fork's handlers need it for good.
 libvmalloc_la_LDFLAGS = -shared -version-info $(INTERFACE) -Wl,-z,initfirst,-z,defs,-z,nodelete \
@@ -33,8 +36,9 @@ EXTRA_libvmalloc_la_DEPENDENCIES = preload/libvmalloc.map
 archivedir = $(libdir)
 archive_DATA = libvmalloc.a libvmalloc_prefixed.a
 
-family_objects = $(libvm_core_la_OBJECTS) $(libvm_os_la_OBJECTS) $(libvm_preload_la_OBJECTS)
-operator_objects = $(libvm_new_la_OBJECTS) $(libvm_archive_la_OBJECTS)
+family_objects = $(libvm_core_la_OBJECTS) $(libvm_os_la_OBJECTS) $(libvm_preload_la_OBJECTS) \
+	$(libvm_archive_la_OBJECTS)
+operator_objects = $(libvm_new_la_OBJECTS) $(libvm_new_archive_la_OBJECTS)
 prefixed_objects = $(libvm_core_la_OBJECTS) $(libvm_os_la_OBJECTS) $(libvm_standalone_la_OBJECTS)
 
 one_object = $(LD) -r -o $(1) $(2:.lo=.o) && $(OBJCOPY) --localize-hidden $(1)

@@ -10,7 +10,6 @@
  */
 #include "alloc.h"
 #include "boot.h"
-#include "early.h"
 #include "os/os.h"
 
 #include <errno.h>
@@ -26,18 +25,7 @@ void *valloc(size_t size);
 void *pvalloc(size_t size);
 int posix_memalign(void **block, size_t alignment, size_t size);
 
-/*
- * The call goes through the dynamic linker: in a library that was dlopen'ed it finds the malloc that the
- * process uses, and who allocates during the start of this one gets an early block. (Addresses do not tell:
- * where a program takes malloc's, it is that of an entry of its own, as in Debian's python3 and node.)
- */
-bool vm_is_process_malloc(void)
-{
-	void *volatile block = malloc(1);
-	bool own = early_holds(block);
-	free(block);
-	return own;
-}
+HIDDEN void *vm_own_malloc(size_t size) __attribute__((alias("malloc")));
 
 EXPORT void *malloc(size_t size)
 {

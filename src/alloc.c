@@ -10,7 +10,6 @@
 #include "os/conf.h"
 #include "os/fatal.h"
 #include "os/lifeboat.h"
-#include "os/lock.h"
 #include "os/os.h"
 #include "small/bin.h"
 #include "small/pageheap.h"
@@ -66,8 +65,7 @@ static void tick(struct tcache *cache)
 	if (cache && vm_hits_left && ++cache->misses % MISSES_A_LOOK)
 		return;
 	vm_hits_left = HITS_A_LOOK;
-	uint64_t now_ms = vm_os_now_ms();
-	atomic_store_explicit(&vm_ticked_ms, now_ms, memory_order_relaxed);
+	uint64_t now_ms = os_note_time();
 	pay_for_growth(now_ms);
 	if (cache)
 		vm_tcache_collect(cache, now_ms);
@@ -106,10 +104,13 @@ static void *alloc_small(unsigned class)
 static void free_small(unsigned class, void *block)
 {
 	struct tcache *cache = vm_thread_cache_to_free();
-	if (!cache)
-		vm_bin_flush(class, &block, 1);
-	else if (!tcache_push(cache, class, block))
-		vm_tcache_flush_push(cache, class, block);
+	if (!cache || !tcache_push(cache, class, block)) {
+		os_note_time(); /* for slabs that become empty */
+		if (cache)
+			vm_tcache_flush_push(cache, class, block);
+		else
+			vm_bin_flush(class, &block, 1);
+	}
 	tick(cache);
 }
 

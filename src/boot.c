@@ -26,22 +26,29 @@ static struct lock boot_lock;
 static bool look_around(void)
 {
 	vm_os_init();
-	atomic_store_explicit(&vm_ticked_ms, vm_os.start_ms, memory_order_relaxed);
 	vm_conf_init();
 	vm_lifeboat_init();
 	return true;
 }
 
+static bool own_break;
+
+static bool ask_whose_break(void)
+{
+	own_break = vm_is_process_malloc();
+	return true;
+}
+
 static bool open_heap(void)
 {
-	return vm_pageheap_init(vm_is_process_malloc());
+	return vm_pageheap_init(own_break);
 }
 
 /* Each step is made once, however many tries the start takes: it may hold maps and addresses. */
 static bool start(void)
 {
 	static bool (*const steps[])(void) = {
-		look_around, open_heap, vm_bins_init, vm_transfer_init, vm_threads_init,
+		look_around, ask_whose_break, open_heap, vm_bins_init, vm_transfer_init, vm_threads_init,
 	};
 	static unsigned done;
 	while (done < sizeof steps / sizeof steps[0] && steps[done]())
@@ -113,15 +120,9 @@ static void finish_fork_in_child(void)
 	finish_fork(true);
 }
 
-/*
- * At load, before any thread and any other constructor, so that our prepare handler runs last and our child
- * handler first, while others' handlers may allocate: the shared library is linked to be initialised first; a
- * program that has the archive starts with what its .preinit_array names, before the libraries that it is
- * linked with (not everywhere: musl knows none). Not in vm_boot_once: registering may allocate.
- */
 enum { FIRST_CONSTRUCTOR = 101 }; /* the least priority that is not the compiler's */
 
-static __attribute__((constructor(FIRST_CONSTRUCTOR))) void load(void)
+__attribute__((constructor(FIRST_CONSTRUCTOR))) void vm_load(void)
 {
 	static bool loaded;
 	if (loaded)
@@ -130,7 +131,3 @@ static __attribute__((constructor(FIRST_CONSTRUCTOR))) void load(void)
 	vm_boot();
 	pthread_atfork(prepare_fork, finish_fork_in_parent, finish_fork_in_child);
 }
-
-#ifndef PIC /* only an executable may have it */
-static void (*const load_first)(void) __attribute__((section(".preinit_array"), used)) = load;
-#endif

@@ -22,8 +22,18 @@ static inline bool vm_boot(void)
 }
 
 /*
- * Whether the process's malloc is ours, so that the break is ours to use. preload/malloc.c answers
- * it in the library that interposes malloc, standalone.c in the one that stands beside it.
+ * At load, before any thread and any other constructor, so that our prepare handler runs last and our child
+ * handler first, while others' handlers may allocate: the shared library is linked to be initialised first; a
+ * program that has an archive starts with what its .preinit_array names, before the libraries that it is
+ * linked with (not everywhere: musl knows none). Not in vm_boot_once: registering may allocate.
+ */
+void vm_load(void);
+
+#define LOAD_FIRST static void (*const load_first)(void) __attribute__((section(".preinit_array"), used)) = vm_load
+
+/*
+ * Whether the process's malloc is ours, so that the break is ours to use: preload/shared.c answers it in the
+ * shared library, preload/archive.c in libvmalloc.a, standalone.c in the library that stands beside malloc.
  */
 bool vm_is_process_malloc(void);
 

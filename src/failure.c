@@ -8,7 +8,7 @@
 
 #include <stdatomic.h>
 
-/* What is told of a cause; a limit and what comes after it only where there is one. */
+/* What is told of a cause; the limit, if it is one, goes between the two. */
 static const struct {
 	const char *before;
 	const char *after;
@@ -36,10 +36,11 @@ static void tell(const struct vm_failure *failure)
 	vm_print_number(&line, failure->size);
 	vm_print_text(&line, " bytes: ");
 	vm_print_text(&line, sentences[failure->cause].before);
-	if (failure->limit) {
+	if (failure->limit)
 		vm_print_number(&line, failure->limit);
-		vm_print_text(&line, sentences[failure->cause].after);
-	}
+	else if (*sentences[failure->cause].after)
+		vm_print_text(&line, "unknown"); /* without /proc */
+	vm_print_text(&line, sentences[failure->cause].after);
 	vm_print_text(&line, "\n");
 	vm_os_write_error(line.text, line.length);
 }

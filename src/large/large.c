@@ -246,7 +246,7 @@ static void *remap(struct mapping *mapping, struct range *range, size_t bytes)
 	if (moved || was_live)
 		vm_mapping_add_live(mapping, range);
 	else
-		vm_mapping_add_dirty(mapping, range, ticked_ms());
+		vm_mapping_add_dirty(mapping, range, os_noted_ms());
 	struct pool_batch excess;
 	vm_pool_batch_init(&excess);
 	vm_pool_collect_excess(&excess);

@@ -372,7 +372,7 @@ static void settle(struct range *range, enum range_state fate, struct outcome *o
 	else if (fate == RANGE_CLEAN)
 		vm_mapping_add_clean(&pool.mapping, range);
 	else
-		vm_mapping_add_dirty(&pool.mapping, range, ticked_ms());
+		vm_mapping_add_dirty(&pool.mapping, range, os_noted_ms());
 	outcome->refused += fate != RANGE_HELD;
 }
 

@@ -139,7 +139,7 @@ bool vm_lifeboat_launch(void)
 		if (lifeboat.records == lifeboat.records_end)
 			reserve_records();
 		lifeboat.wait_ms = FIRST_WAIT_MS;
-		look_later(ticked_ms(), false);
+		look_later(os_noted_ms(), false);
 		atomic_fetch_add_explicit(&lifeboat.launches, 1, memory_order_relaxed);
 	}
 	lock_release(&lifeboat.lock);
@@ -159,7 +159,7 @@ void *vm_lifeboat_records(size_t bytes)
 	return records;
 }
 
-/* Not known to have where it is not to be looked: a ballast that was given up stays given up then. */
+/* Without counting nobody knows whether there is room: the ballast is not taken again then. */
 static bool has_room(uint64_t now_ms)
 {
 	if (!vm_options.map_count)

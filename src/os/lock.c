@@ -21,8 +21,6 @@ enum { SPINS = 100 };
 #define RELAX ""
 #endif
 
-_Atomic uint64_t vm_ticked_ms;
-
 void vm_lock_wait(struct lock *lock)
 {
 	for (int spin = 0; spin < SPINS; spin++) {

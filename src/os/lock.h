@@ -79,15 +79,6 @@ static inline void lock_release(struct lock *lock)
 		vm_lock_wake(lock);
 }
 
-/* The last tick (alloc.c): about now, for who holds a lock or has a change under way. They read no clock: a
- * library may have put one that allocates in its place. */
-extern _Atomic uint64_t vm_ticked_ms HIDDEN;
-
-static inline uint64_t ticked_ms(void)
-{
-	return atomic_load_explicit(&vm_ticked_ms, memory_order_relaxed);
-}
-
 /* For fork, and for the start: takes a lock whatever others are held. */
 void vm_lock_take_for_fork(struct lock *lock);
 void vm_lock_release_after_fork(struct lock *lock);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 struct os vm_os;
+_Atomic uint64_t vm_os_noted_ms;
 
 /* 0: unlimited. */
 static size_t soft_limit(int resource)
@@ -111,6 +112,7 @@ void vm_os_init(void)
 	vm_os.map_limit = vm_os_map_limit();
 	vm_os.cpus = count_cpus();
 	vm_os.secure = getauxval(AT_SECURE);
+	vm_os_noted_ms = vm_os.start_ms;
 	probe_page = vm_os_reserve(vm_os.page_bytes);
 }
 

@@ -12,6 +12,8 @@
 
 #include "base/base.h"
 
+#include <stdatomic.h>
+
 #include <vmalloc.h>
 
 /* vm.max_map_count where nobody set it. */
@@ -37,8 +39,8 @@ void *vm_os_map(size_t bytes);
 /* A new range of addresses without memory or access, costing neither RLIMIT_DATA nor commit charge. */
 void *vm_os_reserve(size_t bytes);
 
-/* Makes part of a reserve readable and writable. Where it begins at the edge of a committed part,
- * it needs no further map of the kernel's. */
+/* Makes part of a reserve, which nothing was written to, readable and writable. Where it begins at the edge of
+ * a committed part, it needs no further map of the kernel's. */
 bool vm_os_commit(void *address, size_t bytes);
 
 /* Takes a range away. False: it would have split a mapping and no map is left; the range stays. */
@@ -80,8 +82,23 @@ void *vm_os_break(void);
 void *vm_os_move_break(ptrdiff_t bytes);
 
 /* Milliseconds of a clock that never goes back; coarse (some ms). What a program has instead of
- * the C library's clock may allocate: not under a lock nor underway (pool.h), but in lifeboat.c. */
+ * the C library's clock may allocate: not under a lock, nor in the middle of a change. */
 uint64_t vm_os_now_ms(void);
+
+/* What it was when last noted, for there: before what may need it, and at each look at the clock. */
+extern _Atomic uint64_t vm_os_noted_ms HIDDEN;
+
+static inline uint64_t os_noted_ms(void)
+{
+	return atomic_load_explicit(&vm_os_noted_ms, memory_order_relaxed);
+}
+
+static inline uint64_t os_note_time(void)
+{
+	uint64_t now_ms = vm_os_now_ms();
+	atomic_store_explicit(&vm_os_noted_ms, now_ms, memory_order_relaxed);
+	return now_ms;
+}
 
 /* An environment variable of the process, NULL where unset. Works before the C library is initialised. */
 const char *vm_os_environment(const char *name);

@@ -563,7 +563,7 @@ void vm_run_free(struct run *run)
 
 void vm_run_free_slab(struct run *slab)
 {
-	free_at(slab, ticked_ms());
+	free_at(slab, os_noted_ms());
 }
 
 /* A region's end moves on by so many pages. False: the kernel refuses. */

@@ -73,8 +73,8 @@ struct run *vm_run_alloc_aligned_slab(unsigned class, unsigned shard, size_t ali
 /* Makes a SLAB run, whose slots nobody will use any more as such, a USED one. */
 void vm_run_from_slab(struct run *slab);
 
-/* Takes a USED or SLAB run back. Cannot fail. The second reads no clock, which may allocate: a cache is in the
- * middle of giving blocks back. */
+/* Takes a USED or SLAB run back. Cannot fail. The second goes by os_noted_ms, for a cache may be in the middle
+ * of giving blocks back. */
 void vm_run_free(struct run *run);
 void vm_run_free_slab(struct run *slab);
 

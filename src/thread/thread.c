@@ -2,6 +2,7 @@
 #include "thread/thread.h"
 
 #include "os/lock.h"
+#include "os/os.h"
 #include "small/bin.h"
 
 #include <pthread.h>
@@ -23,6 +24,7 @@ static __thread unsigned frees_without_cache;
 static void leave(void *value)
 {
 	struct tcache *cache = value;
+	os_note_time(); /* for slabs that become empty */
 	vm_tcache = (struct tcache *)&vm_tcache_exited;
 	lock_take(&threads.lock);
 	list_remove(&cache->link);

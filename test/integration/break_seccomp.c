@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A seccomp filter refuses brk, and other calls, with EPERM, in the middle of the work or from the start: allocation goes on. */
+/* A seccomp filter refuses brk and other calls with EPERM, in the middle of the work or from the start:
+ * allocation goes on. */
 #define _GNU_SOURCE 1
 #include "blocks.h"
 #include "child.h"

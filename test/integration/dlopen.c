@@ -97,6 +97,18 @@ START_TEST(both_allocators_live_side_by_side)
 }
 END_TEST
 
+START_TEST(the_break_is_left_to_the_processes_own_malloc)
+{
+	struct vm_stats stats;
+
+	open_library();
+	vm.free(vm.malloc(100));
+	vm.stats(&stats, sizeof stats);
+	ck_assert_uint_gt(stats.heap_mapped, 0);
+	ck_assert_uint_eq(stats.break_bytes, 0);
+}
+END_TEST
+
 START_TEST(the_process_keeps_its_own_malloc)
 {
 	Dl_info before, after;
@@ -283,6 +295,7 @@ int main(void)
 {
 	const TTest *const tests[] = {
 		both_allocators_live_side_by_side,
+		the_break_is_left_to_the_processes_own_malloc,
 		the_process_keeps_its_own_malloc,
 		it_works_in_threads_begun_before_and_after,
 		a_thread_older_than_the_library_may_use_it,

@@ -27,6 +27,7 @@ struct fake_os fake_os = {
 };
 
 struct os vm_os;
+_Atomic uint64_t vm_os_noted_ms;
 
 #define ARENA_BYTES ((size_t)256 << 30)
 #define ARENA_LEAST ((size_t)16 << 30) /* valgrind has no 32 GiB in one piece */
@@ -404,8 +405,8 @@ void fake_os_touch(const void *address, size_t bytes)
 
 uint64_t fake_os_advance(uint64_t ms)
 {
-	vm_ticked_ms = atomic_fetch_add(&fake_os.now_ms, ms) + ms;
-	return vm_ticked_ms;
+	vm_os_noted_ms = atomic_fetch_add(&fake_os.now_ms, ms) + ms;
+	return vm_os_noted_ms;
 }
 
 void fake_os_become_child(void)
@@ -527,7 +528,7 @@ void vm_os_init(void)
 		.start_ms = vm_os_now_ms(),
 		.cpus = 2,
 	};
-	vm_ticked_ms = vm_os.start_ms;
+	vm_os_noted_ms = vm_os.start_ms;
 }
 
 uint64_t vm_os_now_ms(void)

@@ -33,14 +33,17 @@ static void prepare(void)
 		run();
 }
 
-/* Before the constructor of the allocator: no memory for the start, and a handler behind its own. */
-static __attribute__((constructor(101))) void load_first(void)
+const char *vm_conf = "shards:2";
+
+/* Before the allocator is loaded: no memory for the start, and a handler behind its own. */
+static void load_before(void)
 {
-	must(!setenv("VMALLOC_CONF", "shards:2", 1));
 	fake_os.fail_from = 1;
 	fake_os.fail_to = UINT64_MAX;
 	pthread_atfork(prepare, NULL, NULL);
 }
+
+static void (*const first)(void) __attribute__((section(".preinit_array"), used)) = load_before;
 
 static void allow_memory(void)
 {

@@ -110,6 +110,16 @@ START_TEST(each_cause_is_told_once_with_its_limit_if_it_has_one)
 }
 END_TEST
 
+START_TEST(a_limit_that_is_not_known_is_called_so)
+{
+	setup();
+	fake_os.map_limit = 0;
+	refuse(VM_CAUSE_MAP_LIMIT, 5);
+	ck_assert_str_eq(fake_os.error, "libvmalloc: no memory for 5 bytes: the process has used up "
+					"vm.max_map_count (unknown): raise it with sysctl, or map less\n");
+}
+END_TEST
+
 START_TEST(nothing_is_told_where_the_option_says_so)
 {
 	setup();
@@ -146,6 +156,7 @@ int main(void)
 		what_a_block_takes_beside_its_bytes_may_be_the_cause,
 		a_size_beyond_any_is_its_own_cause_and_is_not_told,
 		each_cause_is_told_once_with_its_limit_if_it_has_one,
+		a_limit_that_is_not_known_is_called_so,
 		nothing_is_told_where_the_option_says_so,
 		failures_are_a_threads_own,
 		NULL,
