@@ -212,8 +212,9 @@ plugin_host() {
 @test "a program that takes the address of malloc has its heap at the break" {
 	need gcc
 	local how
-	for how in -no-pie -pie; do
-		gcc -O1 "$how" -o "$BATS_TEST_TMPDIR/at_break" "$PROGRAMS/at_break.c"
+	for how in "-fno-pie -no-pie" "-fpie -pie"; do
+		# shellcheck disable=SC2086
+		gcc -O1 $how -o "$BATS_TEST_TMPDIR/at_break" "$PROGRAMS/at_break.c"
 		[ "$(preloaded "$BATS_TEST_TMPDIR/at_break")" = "at the break" ]
 	done
 }
