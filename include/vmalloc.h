@@ -130,8 +130,8 @@ struct vm_failure {
 /*
  * Stores in *failure why the last allocation that failed in this thread did. False, and cause
  * VM_CAUSE_NONE, where none has, or where a thread without a cache (it never had one, or ends) could not
- * keep it. The cause is found when it happens, by asking the kernel for address
- * space and memory in turn; no file is opened, nothing allocated, no lock taken.
+ * keep it. The cause is found when it happens, by asking the kernel for address space and memory in turn;
+ * no file is opened, nothing allocated, no lock taken.
  */
 bool vm_last_failure(struct vm_failure *failure);
 

@@ -57,9 +57,7 @@ EXPORT void *reallocarray(void *block, size_t count, size_t size)
 /* As glibc's, which programs rely on: an alignment that is no power of two is rounded up to one. */
 EXPORT void *memalign(size_t alignment, size_t size)
 {
-	if (UNLIKELY(!is_power_of_two(alignment)) && alignment <= PTRDIFF_MAX)
-		alignment = power_of_two_from(max_size(alignment, 2));
-	return alloc_aligned_if_valid(alignment, size);
+	return alloc_aligned_if_valid(memalign_alignment(alignment), size);
 }
 
 EXPORT void *aligned_alloc(size_t alignment, size_t size)

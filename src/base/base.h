@@ -87,6 +87,14 @@ static inline size_t power_of_two_from(size_t n)
 	return (size_t)2 << log2_floor(n - 1);
 }
 
+/* What memalign takes an alignment for: the power of two from it on, where there is one. */
+static inline size_t memalign_alignment(size_t alignment)
+{
+	return is_power_of_two(alignment) || alignment > PTRDIFF_MAX
+		       ? alignment
+		       : power_of_two_from(max_size(alignment, 2));
+}
+
 _Static_assert(sizeof(size_t) == 8, "the tables reckon with 64-bit addresses");
 
 #endif

@@ -30,8 +30,8 @@ struct segment {
 	uintptr_t end;
 	size_t taken_out; /* of the last one taken out: vma_model.changes then */
 	uint32_t family;  /* plain while it is the model's */
-	bool cut_low;     /* of the last one taken out: what was is cut from what lies below, above */
-	bool cut_high;
+	bool cut_low;     /* of the last one taken out: whether all were cut off from what lies below */
+	bool cut_high;    /* and from what lies above */
 };
 
 /* Empty when zeroed. */

@@ -86,8 +86,8 @@ void vm_lock_release_after_fork(struct lock *lock);
 /*
  * From begin to end of a fork, if the thread was alone at the first, those two do nothing: nobody else can
  * hold a lock, and each that is written to would be a page to copy. (A signal handler may fork while the
- * thread holds one; it must not wait for itself.) (A fork of a small process: 28 page
- * faults on both sides instead of 35, 22 with glibc's malloc.)
+ * thread holds one; it must not wait for itself.) A fork of a small process: 28 page faults on both sides
+ * instead of 35, 22 with glibc's malloc.
  */
 void vm_lock_begin_fork(void);
 void vm_lock_end_fork(void);

@@ -93,10 +93,12 @@ static inline uint64_t os_noted_ms(void)
 	return atomic_load_explicit(&vm_os_noted_ms, memory_order_relaxed);
 }
 
+/* Written only when it has changed, once in some ms: all threads share the line. */
 static inline uint64_t os_note_time(void)
 {
 	uint64_t now_ms = vm_os_now_ms();
-	atomic_store_explicit(&vm_os_noted_ms, now_ms, memory_order_relaxed);
+	if (os_noted_ms() != now_ms)
+		atomic_store_explicit(&vm_os_noted_ms, now_ms, memory_order_relaxed);
 	return now_ms;
 }
 

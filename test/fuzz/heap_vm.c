@@ -44,12 +44,9 @@ void *heap_aligned_alloc(size_t alignment, size_t size)
 	return vm_aligned_alloc(alignment, size);
 }
 
-/* Rounds up as memalign. */
 void *heap_memalign(size_t alignment, size_t size)
 {
-	if (!is_power_of_two(alignment) && alignment <= PTRDIFF_MAX)
-		alignment = power_of_two_from(max_size(alignment, 2));
-	return vm_aligned_alloc(alignment, size);
+	return vm_aligned_alloc(memalign_alignment(alignment), size);
 }
 
 int heap_posix_memalign(void **block, size_t alignment, size_t size)

@@ -232,12 +232,11 @@ void model_align(struct model *model, struct block *block, enum aligner how, siz
 		 size_t size)
 {
 	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	const bool rounds_up = how == MEMALIGN && !is_power_of_two(alignment) && alignment <= PTRDIFF_MAX;
 	const size_t asked = alignment;
 	void *memory;
 
-	if (rounds_up)
-		alignment = power_of_two_from(max_size(alignment, 2));
+	if (how == MEMALIGN)
+		alignment = memalign_alignment(asked);
 	make_room(model, block);
 	/* What stands before an aligned block may have to be had as well. */
 	const struct call call = call_of(size, size + min_size(alignment, SIZE_MAX - size));

@@ -36,14 +36,19 @@ static int work(void)
 	return 0;
 }
 
-START_TEST(brk_refused_from_the_middle_of_the_work)
+static void check_that_work_goes_on(void (*refuse)(void *))
 {
 	grow_until_break_moves();
-	refuse_brk(NULL);
+	refuse(NULL);
 	ck_assert_int_eq(work(), 0);
 	grown_check();
 	grown_free();
 	ck_assert_int_eq(work(), 0);
+}
+
+START_TEST(brk_refused_from_the_middle_of_the_work)
+{
+	check_that_work_goes_on(refuse_brk);
 }
 END_TEST
 
@@ -54,16 +59,16 @@ START_TEST(brk_refused_from_the_start_of_the_program)
 }
 END_TEST
 
+static void refuse_brk_and_mprotect(void *unused)
+{
+	refuse_brk(unused);
+	refuse_system_call(SYS_mprotect);
+}
+
 /* Not from the start: the dynamic linker needs it. */
 START_TEST(mprotect_refused_besides)
 {
-	grow_until_break_moves();
-	refuse_brk(NULL);
-	refuse_system_call(SYS_mprotect);
-	ck_assert_int_eq(work(), 0);
-	grown_check();
-	grown_free();
-	ck_assert_int_eq(work(), 0);
+	check_that_work_goes_on(refuse_brk_and_mprotect);
 }
 END_TEST
 

@@ -3,14 +3,17 @@
 #define _GNU_SOURCE 1
 #include "child.h"
 #include "must.h"
+#include "refuse.h"
 #include "suite.h"
 
 #include "base/base.h"
 #include "os/os.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
@@ -98,11 +101,27 @@ START_TEST(what_is_refused_is_not_tried_for_ever)
 }
 END_TEST
 
+static void tell_where_nothing_is_taken(void *unused)
+{
+	(void)unused;
+	answer_system_call(SYS_write, 0);
+	errno = EINTR; /* of an earlier call */
+	vm_os_write_error(line, sizeof line);
+	syscall(SYS_exit_group, 0); /* without writing counters of coverage */
+}
+
+START_TEST(where_nothing_is_taken_it_is_not_tried_for_ever)
+{
+	ck_assert_int_eq(child_status(tell_where_nothing_is_taken, NULL), 0);
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = {
 		parts_and_interruptions_leave_nothing_out,
 		what_is_refused_is_not_tried_for_ever,
+		where_nothing_is_taken_it_is_not_tried_for_ever,
 		NULL,
 	};
 	return suite_run("stderr_in_parts", tests, 60);

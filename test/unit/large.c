@@ -62,6 +62,13 @@ static void *alloc_touched(size_t bytes)
 	return block;
 }
 
+/* Of 1 MiB each, in one map where nothing lies between. */
+static void alloc_blocks(char **blocks, int count)
+{
+	for (int i = 0; i < count; i++)
+		blocks[i] = alloc_touched(MIB);
+}
+
 /* One block -------------------------------------------------------------------------------- */
 
 START_TEST(a_block_has_the_pages_its_size_takes)
@@ -349,8 +356,7 @@ START_TEST(below_its_own_peak_a_program_may_keep_as_much_as_it_has_live)
 	vm_os.memory_bytes = 0;
 	enum { COUNT = 20 };
 	char *blocks[COUNT];
-	for (int i = 0; i < COUNT; i++)
-		blocks[i] = alloc_touched(MIB);
+	alloc_blocks(blocks, COUNT);
 	for (int i = 0; i < COUNT; i += 2)
 		ck_assert(vm_large_free(blocks[i]));
 	ck_assert_uint_eq(stats().large_dirty, 10 * MIB);
@@ -720,8 +726,7 @@ START_TEST(a_block_that_cannot_grow_counts_as_no_more_maps)
 {
 	setup();
 	char *blocks[5];
-	for (int i = 0; i < 5; i++)
-		blocks[i] = alloc_touched(MIB);
+	alloc_blocks(blocks, 5);
 	fake_os.address_limit = fake_maps.bytes;
 	for (int i = 0; i < 5; i++) {
 		ck_assert_ptr_null(vm_large_move(blocks[i], 2 * MIB));
@@ -734,8 +739,7 @@ START_TEST(a_block_that_may_not_move_is_lengthened_only_at_the_end_of_its_map)
 {
 	setup();
 	char *blocks[5];
-	for (int i = 0; i < 5; i++)
-		blocks[i] = alloc_touched(MIB);
+	alloc_blocks(blocks, 5);
 	fake_os.map_limit = fake_maps.count;
 	vm_options.map_count = true;
 	ck_assert(vm_large_free(blocks[1])); /* leads to a reading: TIGHT */
@@ -751,8 +755,7 @@ START_TEST(what_the_kernel_does_not_unmap_is_purged_kept_and_unmapped_later)
 {
 	setup();
 	char *blocks[5];
-	for (int i = 0; i < 5; i++)
-		blocks[i] = alloc_touched(MIB);
+	alloc_blocks(blocks, 5);
 	fake_os.map_limit = fake_maps.count;
 	vm_options.decay_ms = 0;
 
@@ -785,8 +788,7 @@ START_TEST(trim_unmaps_clean_ranges_once_there_is_room)
 {
 	setup();
 	char *blocks[9];
-	for (int i = 0; i < 9; i++)
-		blocks[i] = alloc_touched(MIB);
+	alloc_blocks(blocks, 9);
 	fake_os.map_limit = fake_maps.count;
 	for (int i = 1; i < 9; i += 2)
 		ck_assert(vm_large_free(blocks[i]));
@@ -815,8 +817,7 @@ START_TEST(a_range_that_goes_makes_room_for_one_that_could_not)
 	char *alone = alloc_touched(MIB);
 	ck_assert_ptr_nonnull(fake_os_foreign_map(PAGE, false));
 	char *blocks[3];
-	for (int i = 0; i < 3; i++)
-		blocks[i] = alloc_touched(MIB);
+	alloc_blocks(blocks, 3);
 	fake_os.map_limit = fake_maps.count;
 	vm_options.decay_ms = 0;
 	fake_os.fail_from = fake_os.calls + 1;
@@ -833,8 +834,7 @@ START_TEST(memory_that_is_locked_stays_ours_until_it_is_not)
 {
 	setup();
 	char *blocks[3];
-	for (int i = 0; i < 3; i++)
-		blocks[i] = alloc_touched(MIB);
+	alloc_blocks(blocks, 3);
 	fake_os.map_limit = fake_maps.count;
 	fake_os.purge_refused = true;
 	ck_assert(vm_large_free(blocks[1]));
@@ -853,8 +853,7 @@ START_TEST(a_refused_block_is_served_from_what_is_free_but_scattered)
 {
 	setup();
 	char *blocks[6];
-	for (int i = 0; i < 6; i++)
-		blocks[i] = alloc_touched(MIB);
+	alloc_blocks(blocks, 6);
 	fake_os.map_limit = fake_maps.count;
 	vm_options.decay_ms = 0;
 	ck_assert(vm_large_free(blocks[2])); /* CLEAN */
@@ -875,8 +874,7 @@ START_TEST(the_rest_of_a_new_map_is_known_to_hold_nothing)
 	char *blocks[COUNT];
 	size_t dirty;
 	vm_options.decay_ms = 0;
-	for (int i = 0; i < COUNT; i++)
-		blocks[i] = alloc_touched(MIB);
+	alloc_blocks(blocks, COUNT);
 	for (int i = 0; i < COUNT; i++)
 		ck_assert(vm_large_free(blocks[i]));
 	uint64_t purges = fake_os.purges;
@@ -896,8 +894,7 @@ START_TEST(a_refused_unmap_tells_the_budget_that_others_have_used_up_the_maps)
 	vm_options.map_count = true;
 	vm_options.decay_ms = 0;
 	char *blocks[5];
-	for (int i = 0; i < 5; i++)
-		blocks[i] = alloc_touched(MIB);
+	alloc_blocks(blocks, 5);
 	fake_os_foreign_maps_add(fake_os.map_limit - fake_maps.count);
 	ck_assert(vm_large_free(blocks[1]));
 	ck_assert_uint_eq(stats().unmaps_refused, 1);
@@ -913,8 +910,7 @@ START_TEST(the_figures_tell_of_blocks_ranges_and_maps)
 	fake_os.map_limit = 8000;
 	setup();
 	char *blocks[7];
-	for (int i = 0; i < 7; i++)
-		blocks[i] = alloc_touched(MIB);
+	alloc_blocks(blocks, 7);
 	for (int i = 1; i < 6; i += 2)
 		ck_assert(vm_large_free(blocks[i]));
 	ck_assert_uint_eq(stats().large_blocks, 4);
