@@ -70,6 +70,7 @@ static void tick(struct tcache *cache)
 	if (cache)
 		vm_tcache_collect(cache, now_ms);
 	vm_lifeboat_tick(now_ms);
+	vm_threads_tick(now_ms);
 	vm_transfer_tick(now_ms);
 	vm_bins_tick(now_ms);
 	vm_pageheap_tick(now_ms);
@@ -121,6 +122,7 @@ bool vm_alloc_trim(size_t pad)
 	struct tcache *cache = vm_thread_cache_to_free();
 	if (cache)
 		vm_tcache_trim(cache);
+	vm_threads_trim();
 	vm_transfer_trim();
 	bool given_back = vm_bins_trim();
 	given_back |= vm_pageheap_trim(pad);

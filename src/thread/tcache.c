@@ -260,11 +260,16 @@ static void shrink(struct tcache *cache, unsigned class)
 	set_room(cache, class, room);
 }
 
+void vm_tcache_postpone(struct tcache *cache, uint64_t now_ms)
+{
+	cache->collect_ms = now_ms + 2 * vm_options.decay_ms + 1;
+}
+
 void vm_tcache_collect(struct tcache *cache, uint64_t now_ms)
 {
 	if (now_ms < cache->collect_ms)
 		return;
-	cache->collect_ms = now_ms + 2 * vm_options.decay_ms + 1;
+	vm_tcache_postpone(cache, now_ms);
 	for (unsigned class = 1; class < CLASS_COUNT; class++) {
 		struct cache_stack *stack = &cache->stacks[class];
 		if (!stack->refills && !stack->flushes && stack_room(stack)) {
@@ -294,11 +299,17 @@ void vm_tcache_delete(struct tcache *cache)
 	vm_meta_free(cache, sizeof *cache);
 }
 
-void vm_tcache_forget_others(const struct tcache *own)
+void vm_tcache_forget_room(void)
 {
 	for (int kind = 0; kind < ROOM_KINDS; kind++)
-		atomic_store_explicit(&all_room_bytes[kind], own ? own->room_bytes[kind] : 0,
-				      memory_order_relaxed);
+		atomic_store_explicit(&all_room_bytes[kind], 0, memory_order_relaxed);
+}
+
+void vm_tcache_count_room(const struct tcache *cache)
+{
+	for (int kind = 0; kind < ROOM_KINDS; kind++)
+		atomic_fetch_add_explicit(&all_room_bytes[kind], cache->room_bytes[kind],
+					  memory_order_relaxed);
 }
 
 size_t vm_tcache_cached(const struct tcache *cache)

@@ -41,7 +41,7 @@ enum room_kind { ROOM_SHARED, ROOM_SINGLE, ROOM_KINDS };
 struct tcache {
 	struct cache_stack stacks[CLASS_COUNT];
 	struct list link;     /* of all caches (thread.c) */
-	uint64_t collect_ms;  /* when idle stacks are looked for next */
+	uint64_t collect_ms;  /* when idle stacks are looked for next, or it goes as a whole (thread.h) */
 	uint32_t misses;      /* by which alloc.c paces the work that comes due with time */
 	size_t room_bytes[ROOM_KINDS]; /* what the stacks have room for */
 	unsigned shard;
@@ -110,11 +110,15 @@ void vm_tcache_note_refill(struct tcache *cache, unsigned class);
 /* Halves the stacks that nobody used, at most once in two decay times. */
 void vm_tcache_collect(struct tcache *cache, uint64_t now_ms);
 
+/* No sooner than two decay times from now. */
+void vm_tcache_postpone(struct tcache *cache, uint64_t now_ms);
+
 /* Returns all blocks. */
 void vm_tcache_trim(struct tcache *cache);
 
-/* In a forked child, where this cache, or none, is the only one: the others' room counts no more. */
-void vm_tcache_forget_others(const struct tcache *own);
+/* In a forked child: no cache's room counts any more, but for those that are then counted. */
+void vm_tcache_forget_room(void);
+void vm_tcache_count_room(const struct tcache *cache);
 
 /* The bytes of the blocks in it, read by any thread: about right while its thread is at work. */
 size_t vm_tcache_cached(const struct tcache *cache);

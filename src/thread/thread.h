@@ -2,12 +2,17 @@
 /*
  * thread.h - which thread has which cache: from its first miss to its exit.
  *
- * A thread gets its cache when it first allocates, or after it has freed some blocks without one;
- * a cache goes when the thread's key destructor runs. What it does after that, or frees before, goes
- * straight to the bins, and leaves nothing behind.
+ *                    [first miss]                 [key destructor]
+ *      new or LEFT -----------------> IN USE -----------------------> LEFT, or deleted
+ *                                               LEFT ---------------> deleted [vm_threads_tick, _trim]
  *
- * A forked child has one thread. The caches of the others stay as they were at the fork, out of
- * reach: their threads may have been in the middle of a push.
+ * A thread gets its cache when it first allocates, or after it has freed some blocks without one: the one
+ * that a thread left last, with the blocks in it, or a new one. What it does after its key destructor ran,
+ * or frees before, goes straight to the bins, and leaves nothing behind. A cache that no thread took in
+ * two decay times is deleted.
+ *
+ * A forked child has one thread, and the caches that were left. Those in use by others stay as they were
+ * at the fork, out of reach: their threads may have been in the middle of a push.
  */
 #ifndef VM_THREAD_H
 #define VM_THREAD_H
@@ -24,6 +29,12 @@ struct tcache *vm_thread_cache_to_alloc(void);
 
 /* The same, but not made for the first few frees. */
 struct tcache *vm_thread_cache_to_free(void);
+
+/* Deletes the caches that were left long ago; one load where none is due. */
+void vm_threads_tick(uint64_t now_ms);
+
+/* Deletes all that were left. */
+void vm_threads_trim(void);
 
 /* Adds threads, and what the caches hold to small_cached. */
 void vm_threads_stats(struct vm_stats *stats);

@@ -145,11 +145,19 @@ END_TEST
 
 enum { LINE = 64, SMALL = 24 };
 
-/* The first block of a thread that was left one. */
-static void *free_and_take(void *left)
+enum { LEFT = 4 };
+
+/* The blocks that threads are left by another, and the first ones they take. */
+static void *left[LEFT], *_Atomic taken[LEFT];
+static pthread_barrier_t all_have_taken;
+
+static void *free_and_take(void *number)
 {
-	free(left);
-	return malloc(SMALL);
+	size_t i = (uintptr_t)number;
+	free(left[i]);
+	taken[i] = malloc(SMALL);
+	pthread_barrier_wait(&all_have_taken);
+	return NULL;
 }
 
 static uintptr_t line_of(const void *block)
@@ -157,17 +165,21 @@ static uintptr_t line_of(const void *block)
 	return (uintptr_t)block / LINE;
 }
 
-START_TEST(threads_do_not_begin_in_the_same_line_of_memory)
+START_TEST(threads_at_work_together_do_not_begin_in_the_same_line_of_memory)
 {
-	enum { LEFT = 4 };
-	void *left[LEFT], *taken[LEFT];
-	pthread_t thread;
+	pthread_t threads[LEFT];
 
+	ck_assert_int_eq(pthread_barrier_init(&all_have_taken, NULL, LEFT), 0);
 	for (int i = 0; i < LEFT; i++)
 		left[i] = opaque(malloc(SMALL));
+	for (size_t i = 0; i < LEFT; i++) {
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, free_and_take, (void *)i), 0);
+		while (!taken[i])
+			sched_yield();
+	}
+	for (int i = 0; i < LEFT; i++)
+		pthread_join(threads[i], NULL);
 	for (int i = 0; i < LEFT; i++) {
-		ck_assert_int_eq(pthread_create(&thread, NULL, free_and_take, left[i]), 0);
-		pthread_join(thread, &taken[i]);
 		for (int j = 0; j < i; j++) {
 			ck_assert_uint_ne(line_of(taken[i]), line_of(taken[j]));
 			ck_assert_uint_ne(line_of(taken[i]), line_of((char *)taken[j] + SMALL - 1));
@@ -229,7 +241,7 @@ int main(int argc __attribute__((unused)), char **argv)
 		blocks_freed_by_other_threads_keep_their_contents,
 		a_producer_and_a_consumer_do_not_grow_the_heap,
 		a_block_outlives_the_thread_that_made_it,
-		threads_do_not_begin_in_the_same_line_of_memory,
+		threads_at_work_together_do_not_begin_in_the_same_line_of_memory,
 		malloc_trim_and_mallinfo_run_beside_allocating_threads,
 		malloc_that_fails_is_no_cancellation_point,
 		NULL,

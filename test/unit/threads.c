@@ -10,11 +10,14 @@
 #include "suite.h"
 
 #include "base/sizeclass.h"
+#include "meta/footprint.h"
 #include "os/conf.h"
 #include "os/os.h"
 #include "small/bin.h"
 #include "small/pageheap.h"
+#include "small/transfer.h"
 #include "thread/tcache.h"
+#include "thread/thread.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -360,6 +363,169 @@ START_TEST(a_cache_gives_back_with_time_what_it_does_not_use)
 }
 END_TEST
 
+/* Of make_and_free's blocks: of 64 bytes, twice that, and so on. */
+static size_t sizes = 1;
+
+/* Makes and frees so many blocks; the one it freed last. */
+static void *make_and_free(void *count)
+{
+	void *blocks[1000];
+	size_t most = (uintptr_t)count;
+	for (size_t i = 0; i < most; i++)
+		must((blocks[i] = vm_malloc(64 * (1 + i % sizes))));
+	for (size_t i = 0; i < most; i++)
+		vm_free(blocks[i]);
+	return blocks[most - 1];
+}
+
+static void *malloc_64(void *unused)
+{
+	(void)unused;
+	return vm_malloc(64);
+}
+
+/* What another thread returns that lives meanwhile. */
+static void *in_a_thread(void *(*fn)(void *), void *argument)
+{
+	pthread_t thread;
+	void *result;
+	must(!pthread_create(&thread, NULL, fn, argument));
+	must(!pthread_join(thread, &result));
+	return result;
+}
+
+static size_t cached(void)
+{
+	struct vm_stats stats;
+	vm_stats(&stats, sizeof stats);
+	ck_assert_uint_eq(stats.threads, 0); /* this one makes no block */
+	return stats.small_cached;
+}
+
+START_TEST(a_thread_goes_on_with_the_cache_that_another_left)
+{
+	void *last = in_a_thread(make_and_free, (void *)100);
+	size_t left = cached();
+	ck_assert_uint_ge(left, 50 * 64);
+	ck_assert_ptr_eq(in_a_thread(malloc_64, NULL), last);
+	ck_assert_uint_eq(cached(), left - 64);
+}
+END_TEST
+
+START_TEST(a_cache_that_no_thread_takes_goes_after_two_decay_times)
+{
+	in_a_thread(make_and_free, (void *)100);
+	vm_transfer_trim();
+	vm_threads_tick(fake_os_advance(2 * vm_options.decay_ms));
+	ck_assert_uint_gt(cached(), 0);
+	vm_threads_tick(fake_os_advance(1));
+	vm_transfer_trim();
+	ck_assert_uint_eq(cached(), 0);
+}
+END_TEST
+
+START_TEST(the_work_of_others_makes_left_caches_go)
+{
+	struct vm_stats stats;
+	must(vm_malloc(64)); /* this thread has one of its own, with nothing in it */
+	in_a_thread(make_and_free, (void *)100);
+	fake_os_advance(2 * vm_options.decay_ms + 1);
+	for (int i = 0; i < 16; i++)
+		must(vm_malloc(600000));
+	vm_transfer_trim();
+	vm_stats(&stats, sizeof stats);
+	ck_assert_uint_eq(stats.small_cached, 0);
+}
+END_TEST
+
+START_TEST(a_trim_takes_the_caches_that_were_left)
+{
+	in_a_thread(make_and_free, (void *)100);
+	ck_assert_uint_gt(cached(), 0);
+	vm_threads_trim();
+	vm_transfer_trim();
+	ck_assert_uint_eq(cached(), 0);
+}
+END_TEST
+
+START_TEST(without_a_decay_time_no_cache_is_left)
+{
+	vm_options.decay_ms = 0;
+	in_a_thread(make_and_free, (void *)100);
+	vm_transfer_trim();
+	ck_assert_uint_eq(cached(), 0);
+}
+END_TEST
+
+enum { LEAVERS = 40 };
+static pthread_barrier_t together;
+static _Atomic size_t heap_live; /* when they all were there */
+
+static void *leave_together(void *count)
+{
+	make_and_free(count);
+	if (pthread_barrier_wait(&together) == PTHREAD_BARRIER_SERIAL_THREAD)
+		heap_live = vm_footprint_live(FOOTPRINT_HEAP);
+	pthread_barrier_wait(&together);
+	return NULL;
+}
+
+/* What is cached after some threads were there at once, each with so many blocks. */
+static size_t left_by(size_t count)
+{
+	pthread_t threads[LEAVERS];
+	must(!pthread_barrier_init(&together, NULL, LEAVERS));
+	for (int i = 0; i < LEAVERS; i++)
+		must(!pthread_create(&threads[i], NULL, leave_together, (void *)(uintptr_t)count));
+	for (int i = 0; i < LEAVERS; i++)
+		must(!pthread_join(threads[i], NULL));
+	vm_transfer_trim();
+	return cached();
+}
+
+START_TEST(no_more_is_left_than_16_caches)
+{
+	in_a_thread(make_and_free, (void *)8);
+	size_t one = cached();
+	vm_threads_trim();
+	size_t left = left_by(8);
+	ck_assert_uint_gt(left, 8 * one);
+	ck_assert_uint_le(left, 16 * one);
+}
+END_TEST
+
+START_TEST(no_more_bytes_are_left_than_512K_and_a_sixteenth_of_the_heap)
+{
+	sizes = 8;
+	size_t left = left_by(1000);
+	ck_assert_uint_gt(left, 256 * KIB);
+	ck_assert_uint_le(left, 512 * KIB + heap_live / 16);
+}
+END_TEST
+
+static void *ask_for_too_much(void *unused)
+{
+	struct vm_failure failure;
+	must(vm_malloc(64) && !vm_malloc((size_t)1 << 60) && vm_last_failure(&failure));
+	return unused;
+}
+
+static void *has_failed(void *unused)
+{
+	struct vm_failure failure;
+	(void)unused;
+	must(vm_malloc(64));
+	return vm_last_failure(&failure) ? &together : NULL;
+}
+
+START_TEST(the_failure_of_another_thread_is_not_left_with_its_cache)
+{
+	vm_options.report_failures = false;
+	in_a_thread(ask_for_too_much, NULL);
+	ck_assert_ptr_null(in_a_thread(has_failed, NULL));
+}
+END_TEST
+
 static _Atomic bool filled, may_end;
 
 /* As many of them as come to lie in the cache. */
@@ -410,6 +576,21 @@ START_TEST(a_child_of_a_fork_has_one_cache_and_all_room_for_it)
 	ck_assert_uint_le(fill_cache(), 128);
 	may_end = true;
 	must(!pthread_join(thread, NULL));
+}
+END_TEST
+
+static void take_what_was_left(void *block)
+{
+	must(fill_cache() <= 128);
+	must(in_a_thread(malloc_64, NULL) == block);
+}
+
+START_TEST(a_child_of_a_fork_goes_on_with_what_was_left)
+{
+	vm_options.cache_bytes = 36 * KIB;
+	vm_free(vm_malloc(64)); /* this thread has one of its own */
+	void *last = in_a_thread(make_and_free, (void *)1000);
+	ck_assert_int_eq(child_status(take_what_was_left, last), 0);
 }
 END_TEST
 
@@ -468,7 +649,16 @@ int main(void)
 		frees_alone_give_old_memory_back,
 		allocations_alone_give_old_memory_back,
 		a_cache_gives_back_with_time_what_it_does_not_use,
+		a_thread_goes_on_with_the_cache_that_another_left,
+		a_cache_that_no_thread_takes_goes_after_two_decay_times,
+		the_work_of_others_makes_left_caches_go,
+		a_trim_takes_the_caches_that_were_left,
+		without_a_decay_time_no_cache_is_left,
+		no_more_is_left_than_16_caches,
+		no_more_bytes_are_left_than_512K_and_a_sixteenth_of_the_heap,
+		the_failure_of_another_thread_is_not_left_with_its_cache,
 		a_child_of_a_fork_has_one_cache_and_all_room_for_it,
+		a_child_of_a_fork_goes_on_with_what_was_left,
 		beside_another_malloc_the_break_is_left_alone,
 		figures_fill_no_more_than_they_are_given,
 		from_the_threshold_on_blocks_are_mapped,
