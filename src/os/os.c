@@ -14,6 +14,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* Linux 6.1; not in the C library's header before 2.37 */
+#endif
+
 struct os vm_os;
 _Atomic uint64_t vm_os_noted_ms;
 
@@ -151,6 +155,31 @@ void *vm_os_remap(void *address, size_t old_bytes, size_t new_bytes, bool may_mo
 bool vm_os_purge(void *address, size_t bytes)
 {
 	return !madvise(address, bytes, MADV_DONTNEED);
+}
+
+/*
+ * Where transparent_hugepage/enabled is "madvise". With "never" nobody is to have any, though madvise(2) would
+ * give them; with "always" the kernel makes them without being asked. A huge page is what one page of a page
+ * table describes.
+ */
+void vm_os_find_huge_pages(void)
+{
+	char text[40] = {0};
+	int file = open_file("/sys/kernel/mm/transparent_hugepage/enabled");
+	if (file < 0)
+		return;
+	read_some(file, text, sizeof text - 1);
+	close_file(file);
+	if (strstr(text, "[madvise]"))
+		vm_os.huge_bytes = vm_os.page_bytes / sizeof(uint64_t) * vm_os.page_bytes;
+}
+
+/* Not MADV_HUGEPAGE: that would cut the map in pieces, and have the kernel put back what is purged. It wants
+ * a page table that is there, so one page is touched. */
+bool vm_os_make_huge(void *address)
+{
+	__atomic_fetch_or((char *)address, 0, __ATOMIC_RELAXED);
+	return !os_syscall(SYS_madvise, (long)address, (long)vm_os.huge_bytes, MADV_COLLAPSE, 0);
 }
 
 /* Every second page has another protection, so no two of them are one map. */

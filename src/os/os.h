@@ -25,6 +25,7 @@ struct os {
 	size_t memory_bytes;  /* physical memory */
 	size_t address_limit; /* RLIMIT_AS at start, SIZE_MAX for none */
 	size_t map_limit;     /* vm.max_map_count at start, 0 where unknown */
+	size_t huge_bytes;    /* of a huge page; 0 at first (vm_os_find_huge_pages) */
 	unsigned cpus;        /* those this process may run on */
 	uint64_t start_ms;    /* vm_os_now_ms when this was written */
 	bool secure;          /* set-user-ID and the like: the environment is not to be trusted */
@@ -51,6 +52,14 @@ void *vm_os_remap(void *address, size_t old_bytes, size_t new_bytes, bool may_mo
 
 /* Gives the pages' memory back; they read as zero afterwards. False: locked in memory, all kept. */
 bool vm_os_purge(void *address, size_t bytes);
+
+/* Sets vm_os.huge_bytes where programs are to ask for huge pages. It opens a file: not for programs under a filter. */
+void vm_os_find_huge_pages(void);
+
+/* Puts a huge page (vm_os.huge_bytes, at a multiple of that) under memory, whose content stays. Neither the
+ * map is changed by it nor what the kernel does there later: purged memory stays purged. False: none is to
+ * be had, or the kernel is older than 6.1. errno stays. */
+bool vm_os_make_huge(void *address);
 
 /* A range without memory that takes up `maps` of the kernel's maps, until it is unmapped whole. */
 void *vm_os_hold_maps(size_t maps);

@@ -23,6 +23,7 @@ static struct {
 	size_t dirty_pages; /* in FREE runs */
 	size_t free_pages;
 	size_t slab_pages;
+	size_t shared_pages; /* of slabs with several slots */
 	size_t region_pages; /* of all regions */
 	size_t purging_pages;
 	struct allowance for_growth; /* what vm_pageheap_give_back_for gives back */
@@ -31,7 +32,21 @@ static struct {
 	uint64_t purged_pages;
 	uint64_t trims;
 	_Atomic uint64_t next_tick_ms; /* no earlier is anything due */
+	bool looked_for_huge_pages;
+	_Atomic bool no_huge_pages;    /* since one was refused: the kernel would look long for the next */
 } heap = {.lock = LOCK_INIT(RANK_PAGEHEAP)};
+
+/*
+ * A new slab that begins a huge page has it made one where so many are live, three quarters of them in slabs
+ * of several slots: all of it will be filled soon, and at most 3 % is resident too early. (150 MB of 64 B, of
+ * which 95 % go, then as much of 200 B: 22,000 page faults instead of 80,000, a fifth of the time less, the
+ * same peak; November 2026.)
+ */
+enum { LIVE_TO_HUGE = 32 };
+
+/* Whether there are any is looked up, in 20 us, by a heap of this size, which a filter of the program's is not
+ * likely to be there before. */
+#define HEAP_TO_LOOK MIB
 
 /* Ranges purged by one round, with one taking of the lock before and one after. */
 enum { PURGE_BATCH = 32 };
@@ -171,8 +186,18 @@ static void adopt(struct run *run, const struct region *region, size_t at)
 	merge_free(run);
 }
 
+static void look_for_huge_pages(void)
+{
+	if (heap.looked_for_huge_pages || heap.region_pages < HEAP_TO_LOOK >> PAGE_SHIFT)
+		return;
+	heap.looked_for_huge_pages = true;
+	if (vm_options.huge_pages && vm_options.map_count)
+		vm_os_find_huge_pages();
+}
+
 static bool grow(size_t pages)
 {
+	look_for_huge_pages();
 	struct run *run = vm_meta_alloc(sizeof *run);
 	size_t at;
 	struct region *region = run ? vm_region_grow(pages, &at) : NULL;
@@ -263,11 +288,15 @@ static struct run *carve(struct run *run, size_t pages, size_t alignment_pages)
 	return run;
 }
 
+static size_t live_pages(void)
+{
+	return heap.region_pages - heap.free_pages - heap.purging_pages;
+}
+
 /* The dirty pages that may be kept. */
 static size_t note_footprint(void)
 {
-	size_t live = heap.region_pages - heap.free_pages - heap.purging_pages;
-	return vm_footprint_note(FOOTPRINT_HEAP, live << PAGE_SHIFT,
+	return vm_footprint_note(FOOTPRINT_HEAP, live_pages() << PAGE_SHIFT,
 				 heap.dirty_pages << PAGE_SHIFT) >>
 	       PAGE_SHIFT;
 }
@@ -315,6 +344,39 @@ struct run *vm_run_alloc(size_t pages, size_t alignment_pages, bool *zeroed)
 	return run;
 }
 
+static bool has_huge_pages(void)
+{
+	size_t live = live_pages();
+	return live >= LIVE_TO_HUGE * (vm_os.huge_bytes >> PAGE_SHIFT) &&
+	       heap.shared_pages >= live - live / 4;
+}
+
+/* The huge page that begins in a run and has no memory as yet, as none of the run has; or NULL. */
+static void *new_huge_page(const struct run *run)
+{
+	if (!vm_os.huge_bytes || run->dirty_pages || !has_huge_pages() ||
+	    atomic_load_explicit(&heap.no_huge_pages, memory_order_relaxed))
+		return NULL;
+	uintptr_t start = align_up(run->start, vm_os.huge_bytes);
+	if (start >= run_end(run))
+		return NULL;
+	const struct run *behind = free_run_at(region_of_run(run), first_page(run) + run->pages);
+	bool clean = behind && !behind->dirty_pages && run_end(behind) - start >= vm_os.huge_bytes;
+	return clean ? (void *)start : NULL;
+}
+
+/* Without the lock: others may have taken the pages behind the run by now. */
+static void make_huge(void *page)
+{
+	if (page && !vm_os_make_huge(page))
+		atomic_store_explicit(&heap.no_huge_pages, true, memory_order_relaxed);
+}
+
+static bool is_shared(const struct run *slab)
+{
+	return vm_classes[slab->class].slots > 1;
+}
+
 static void enter_slab(struct run *run)
 {
 	struct region *region = region_of_run(run);
@@ -324,6 +386,7 @@ static void enter_slab(struct run *run)
 	for (size_t i = 0; i < run->pages; i++)
 		region->run_of[page + i] = run;
 	heap.slab_pages += run->pages;
+	heap.shared_pages += is_shared(run) ? run->pages : 0;
 }
 
 struct run *vm_run_alloc_aligned_slab(unsigned class, unsigned shard, size_t alignment_pages,
@@ -331,14 +394,17 @@ struct run *vm_run_alloc_aligned_slab(unsigned class, unsigned shard, size_t ali
 {
 	lock_take(&heap.lock);
 	struct run *run = take(vm_classes[class].pages, alignment_pages);
+	void *huge_page = NULL;
 	if (run) {
 		*zeroed = run->dirty_pages == 0;
 		run->state = RUN_SLAB;
 		run->class = (uint8_t)class;
 		run->shard = (uint8_t)shard;
+		huge_page = is_shared(run) ? new_huge_page(run) : NULL;
 		enter_slab(run);
 	}
 	lock_release(&heap.lock);
+	make_huge(huge_page);
 	return run;
 }
 
@@ -356,6 +422,7 @@ static void clear_tables(const struct run *run)
 		memset(region->class_of + page, CLASS_NONE, run->pages);
 		memset(region->run_of + page, 0, run->pages * sizeof region->run_of[0]);
 		heap.slab_pages -= run->pages;
+		heap.shared_pages -= is_shared(run) ? run->pages : 0;
 	} else {
 		region->run_of[page] = NULL;
 	}
@@ -741,8 +808,7 @@ size_t vm_pageheap_bytes(void)
 void vm_pageheap_stats(struct vm_stats *stats)
 {
 	lock_take(&heap.lock);
-	size_t used = heap.region_pages - heap.free_pages - heap.purging_pages - heap.slab_pages;
-	stats->medium_live += used << PAGE_SHIFT;
+	stats->medium_live += (live_pages() - heap.slab_pages) << PAGE_SHIFT;
 	stats->heap_mapped += heap.region_pages << PAGE_SHIFT;
 	stats->heap_free_dirty += heap.dirty_pages << PAGE_SHIFT;
 	stats->heap_free_clean += (heap.free_pages - heap.dirty_pages) << PAGE_SHIFT;

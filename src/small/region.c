@@ -197,11 +197,20 @@ static bool grow_by(struct region *region, size_t bytes)
 	return grown;
 }
 
+/* Steps that are long enough end where huge pages do. */
+static size_t growth_step(const struct region *region)
+{
+	size_t step = clamp_size(region->bytes / 16, GROW_LEAST, GROW_MOST);
+	bool huge = vm_os.huge_bytes && step >= vm_os.huge_bytes;
+	uintptr_t end = region_end(region) + step;
+	return step + (align_up(end, huge ? vm_os.huge_bytes : vm_os.page_bytes) - end);
+}
+
 /* By a step where the kernel allows it, else by just what is needed. */
 static bool grow(struct region *region, size_t bytes)
 {
-	size_t step = clamp_size(region->bytes / 16, GROW_LEAST, GROW_MOST);
-	return (step > bytes && grow_by(region, align_up(step, vm_os.page_bytes))) ||
+	size_t step = growth_step(region);
+	return (step > bytes && grow_by(region, step)) ||
 	       grow_by(region, bytes);
 }
 

@@ -10,6 +10,7 @@
 
 #include "os/os.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -180,6 +181,35 @@ START_TEST(purged_memory_reads_as_zero_unless_it_is_locked)
 }
 END_TEST
 
+START_TEST(a_huge_page_keeps_what_was_there_and_changes_no_map)
+{
+	setup();
+	vm_os_find_huge_pages();
+	if (!vm_os.huge_bytes)
+		return; /* the machine has none for programs that ask */
+	size_t huge = vm_os.huge_bytes;
+	char *range = vm_os_map(3 * huge);
+	char *place = range + (-(uintptr_t)range & (huge - 1));
+	pattern_fill(place + page, page, 1);
+	unsigned maps = maps_count();
+	size_t resident = proc_status_bytes("VmRSS:");
+	errno = 0;
+	if (!vm_os_make_huge(place)) { /* an old kernel, or memory is in pieces */
+		ck_assert_int_eq(errno, 0);
+		return;
+	}
+	ck_assert_uint_gt(proc_status_bytes("VmRSS:"), resident + huge / 2);
+	ck_assert_uint_eq(maps_count(), maps);
+	ck_assert(pattern_holds(place + page, page, 1));
+	ck_assert(pattern_is_zero(place + 2 * page, huge - 2 * page));
+	/* Nothing is left of it once it is given back. */
+	ck_assert(vm_os_purge(place, huge));
+	place[0] = 1;
+	ck_assert_uint_lt(proc_status_bytes("VmRSS:"), resident + huge / 2);
+	ck_assert_uint_eq(maps_count(), maps);
+}
+END_TEST
+
 START_TEST(a_map_moves_only_where_it_may)
 {
 	setup();
@@ -325,6 +355,7 @@ int main(void)
 		a_map_is_zeroed_and_goes,
 		a_reserve_costs_nothing_and_is_committed_in_parts,
 		purged_memory_reads_as_zero_unless_it_is_locked,
+		a_huge_page_keeps_what_was_there_and_changes_no_map,
 		a_map_moves_only_where_it_may,
 		the_cause_is_the_limit_that_is_reached,
 		the_break_moves_as_sbrk_says,

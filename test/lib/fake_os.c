@@ -289,6 +289,25 @@ bool vm_os_purge(void *address, size_t bytes)
 	return purged;
 }
 
+void vm_os_find_huge_pages(void)
+{
+	fake_os.huge_looks++;
+	vm_os.huge_bytes = fake_os.huge_bytes;
+}
+
+bool vm_os_make_huge(void *address)
+{
+	uintptr_t start = (uintptr_t)address;
+	lock();
+	fake_os.huge_pages++;
+	fake_os.huge_page = address;
+	must(start % vm_os.huge_bytes == 0);
+	must(fake_maps_cover(start, start + vm_os.huge_bytes, true));
+	bool made = admit(!fake_os.huge_refused);
+	unlock();
+	return made;
+}
+
 static bool resize_in_place(struct vma *vma, uintptr_t end, size_t new_end)
 {
 	if (new_end <= end) {

@@ -22,11 +22,13 @@
 struct fake_os {
 	/* Set by tests, at any time. */
 	size_t page_bytes;            /* the kernel's page; before vm_os_init */
+	size_t huge_bytes;            /* a huge page, 0 where none are to be had */
 	_Atomic size_t map_limit;     /* vm.max_map_count */
 	_Atomic size_t address_limit; /* bytes of maps in all, as RLIMIT_AS */
 	_Atomic size_t data_limit;    /* bytes of writable maps in all, as RLIMIT_DATA */
 	_Atomic size_t commit_limit;  /* of the same, as vm.overcommit_memory=2 leaves to it */
 	bool purge_refused;           /* as if all memory were locked */
+	bool huge_refused;            /* as if memory were in pieces */
 	bool slow;                    /* calls let other threads run first */
 	_Atomic uint64_t now_ms;
 	_Atomic uint64_t clock_reads;
@@ -41,6 +43,9 @@ struct fake_os {
 	_Atomic uint64_t refusals; /* of them, for whatever reason */
 	uint64_t unmaps;           /* calls */
 	uint64_t purges;           /* calls */
+	uint64_t huge_looks;       /* whether there are huge pages */
+	uint64_t huge_pages;       /* calls for one */
+	void *huge_page;           /* the last of them */
 	size_t cause_bytes;        /* that the last question for a cause was about */
 	char error[4096];          /* what went to stderr, cut at this size */
 };

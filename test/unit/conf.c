@@ -69,7 +69,7 @@ END_TEST
 START_TEST(each_option_takes_its_least_and_its_greatest_value)
 {
 	init_with("mmap_threshold:64K,trim_break:false,decay_ms:0,shards:0,cache_bytes:0,"
-		  "thread_cache_bytes:0,dirty_bytes:0,report_failures:false,map_share:1,"
+		  "thread_cache_bytes:0,dirty_bytes:0,huge_pages:false,report_failures:false,map_share:1,"
 		  "map_reserve:0,map_count:false,help:false",
 		  NULL);
 	ck_assert_uint_eq(vm_options.trim_break, 0);
@@ -78,7 +78,7 @@ START_TEST(each_option_takes_its_least_and_its_greatest_value)
 	ck_assert_uint_eq(vm_options.map_share, 1);
 	ck_assert_uint_eq(vm_options.map_count, 0);
 	init_with("mmap_threshold:1G,trim_break:true,decay_ms:3600000,shards:32,cache_bytes:64G,"
-		  "thread_cache_bytes:1G,dirty_bytes:64G,report_failures:true,map_share:100,"
+		  "thread_cache_bytes:1G,dirty_bytes:64G,huge_pages:true,report_failures:true,map_share:100,"
 		  "map_reserve:1000000000,map_count:true",
 		  NULL);
 	ck_assert_uint_eq(vm_options.trim_break, 1);

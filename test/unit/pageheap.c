@@ -741,6 +741,197 @@ START_TEST(the_last_run_grows_with_its_region_where_no_memory_lies_ready)
 }
 END_TEST
 
+enum { HUGE_BYTES = 64 * 1024 };
+
+/* So many pages of huge pages of 64 KiB are to be in use. */
+static const size_t large_heap = (size_t)32 * HUGE_BYTES >> PAGE_SHIFT;
+
+static void set_up_huge_pages(void)
+{
+	fake_os.huge_bytes = HUGE_BYTES;
+	setup();
+}
+
+static const struct run *take_slab(unsigned class)
+{
+	const struct run *slab = vm_run_alloc_slab(class, 0);
+	must(slab);
+	return slab;
+}
+
+/* Slabs of several slots until there are so many pages of them. */
+static void fill_heap(size_t pages)
+{
+	while (stats().heap_mapped - heap_free() < pages << PAGE_SHIFT)
+		take_slab(class_of_size(64));
+}
+
+START_TEST(a_large_heap_grows_by_huge_pages)
+{
+	set_up_huge_pages();
+	fill_heap(large_heap - 1);
+	ck_assert_uint_eq(fake_os.huge_pages, 0);
+	for (int i = 0; i < 1000; i++) {
+		uint64_t before = fake_os.huge_pages;
+		const struct run *slab = take_slab(class_of_size(64));
+		uintptr_t first = align_up(slab->start, HUGE_BYTES);
+		bool begins = first < slab->start + bytes_of(slab);
+		ck_assert_uint_eq(fake_os.huge_pages - before, begins);
+		ck_assert(!begins || fake_os.huge_page == (void *)first);
+	}
+	ck_assert_uint_gt(fake_os.huge_pages, 1);
+	check();
+}
+END_TEST
+
+/* The run of the one huge page that no run holds but this; slabs fill the heap around it. */
+static struct run *run_between_slabs(void)
+{
+	bool zeroed;
+	const size_t pages = HUGE_BYTES >> PAGE_SHIFT;
+	set_up_huge_pages();
+	fill_heap(2 * large_heap);
+	struct run *run = vm_run_alloc(pages, pages, &zeroed);
+	must(run);
+	fill_heap(3 * large_heap);
+	while (stats().heap_free_clean)
+		must(vm_run_alloc(1, 1, &zeroed));
+	return run;
+}
+
+static void purge_all(void)
+{
+	fake_os_advance(10 * vm_options.decay_ms);
+	vm_pageheap_tick(fake_os.now_ms);
+	ck_assert_uint_eq(stats().heap_free_dirty, 0);
+}
+
+/* Those asked for by the next slab, which comes of the only free run. */
+static uint64_t huge_pages_of_next_slab(void)
+{
+	fake_os.huge_pages = 0;
+	take_slab(class_of_size(64));
+	return fake_os.huge_pages;
+}
+
+START_TEST(what_was_purged_whole_comes_back_as_a_huge_page)
+{
+	vm_run_free(run_between_slabs());
+	purge_all();
+	ck_assert_uint_eq(huge_pages_of_next_slab(), 1);
+}
+END_TEST
+
+START_TEST(what_begins_with_memory_is_not_made_huge)
+{
+	bool zeroed;
+	vm_run_free(run_between_slabs());
+	purge_all();
+	vm_run_free(vm_run_alloc(1, 1, &zeroed));
+	ck_assert_uint_eq(stats().heap_free_dirty, PAGE_BYTES);
+	ck_assert_uint_eq(huge_pages_of_next_slab(), 0);
+}
+END_TEST
+
+START_TEST(what_ends_with_memory_is_not_made_huge)
+{
+	bool zeroed;
+	vm_run_free(run_between_slabs());
+	struct run *first = vm_run_alloc((HUGE_BYTES >> PAGE_SHIFT) - 1, 1, &zeroed);
+	struct run *last = vm_run_alloc(1, 1, &zeroed);
+	vm_run_free(first);
+	purge_all();
+	vm_run_free(last);
+	ck_assert_uint_eq(stats().heap_free_dirty, PAGE_BYTES);
+	ck_assert_uint_eq(huge_pages_of_next_slab(), 0);
+}
+END_TEST
+
+START_TEST(slabs_that_are_gone_make_no_heap_of_small_blocks)
+{
+	struct run *slabs[2000];
+	size_t count = 0;
+	bool zeroed;
+	set_up_huge_pages();
+	while (stats().heap_mapped - heap_free() < 2 * large_heap << PAGE_SHIFT)
+		must(count < 2000 && (slabs[count++] = vm_run_alloc_slab(class_of_size(64), 0)));
+	for (size_t i = 0; i < count / 2; i++)
+		vm_run_free_slab(slabs[i]);
+	purge_all();
+	for (size_t i = 0; i < large_heap; i++)
+		must(vm_run_alloc(1, 1, &zeroed));
+	fake_os.huge_pages = 0;
+	for (int i = 0; i < 100; i++)
+		take_slab(class_of_size(64));
+	ck_assert_uint_eq(fake_os.huge_pages, 0);
+}
+END_TEST
+
+START_TEST(blocks_that_may_be_used_in_part_have_no_huge_pages)
+{
+	bool zeroed;
+	set_up_huge_pages();
+	fill_heap(large_heap);
+	fake_os.huge_pages = 0;
+	for (size_t i = 0; i < large_heap / 8; i++)
+		must(vm_run_alloc(1, 1, &zeroed));
+	for (int i = 0; i < 4; i++)
+		take_slab(class_of_size(64 * KIB));
+	ck_assert_uint_eq(fake_os.huge_pages, 0);
+	/* Nor have the small ones beside them, where they are more than a quarter. */
+	for (size_t i = 0; i < large_heap; i++)
+		must(vm_run_alloc(1, 1, &zeroed));
+	for (int i = 0; i < 100; i++)
+		take_slab(class_of_size(64));
+	ck_assert_uint_eq(fake_os.huge_pages, 0);
+}
+END_TEST
+
+START_TEST(after_a_huge_page_was_refused_none_is_asked_for)
+{
+	set_up_huge_pages();
+	fill_heap(large_heap);
+	fake_os.huge_pages = 0;
+	fake_os.huge_refused = true;
+	while (!fake_os.huge_pages)
+		take_slab(class_of_size(64));
+	fake_os.huge_refused = false;
+	fill_heap(2 * large_heap);
+	ck_assert_uint_eq(fake_os.huge_pages, 1);
+}
+END_TEST
+
+/* Of a heap that has become as large. */
+static uint64_t looks_for_huge_pages(void)
+{
+	set_up_huge_pages();
+	fill_heap(MIB / 2 >> PAGE_SHIFT);
+	ck_assert_uint_eq(fake_os.huge_looks, 0);
+	fill_heap(2 * large_heap);
+	ck_assert_uint_eq(fake_os.huge_pages > 0, fake_os.huge_looks > 0);
+	return fake_os.huge_looks;
+}
+
+START_TEST(huge_pages_are_looked_for_once)
+{
+	ck_assert_uint_eq(looks_for_huge_pages(), 1);
+}
+END_TEST
+
+START_TEST(no_huge_pages_are_looked_for_where_the_option_says_so)
+{
+	vm_options.huge_pages = false;
+	ck_assert_uint_eq(looks_for_huge_pages(), 0);
+}
+END_TEST
+
+START_TEST(no_huge_pages_are_looked_for_where_no_file_is_to_be_opened)
+{
+	vm_options.map_count = false;
+	ck_assert_uint_eq(looks_for_huge_pages(), 0);
+}
+END_TEST
+
 START_TEST(sizes_beyond_any_run_are_refused)
 {
 	setup();
@@ -926,6 +1117,16 @@ int main(void)
 		memory_that_is_there_is_used_first_and_the_lowest_of_equals,
 		the_shortest_run_that_lies_well_is_used,
 		the_last_run_grows_with_its_region_where_no_memory_lies_ready,
+		a_large_heap_grows_by_huge_pages,
+		what_was_purged_whole_comes_back_as_a_huge_page,
+		what_begins_with_memory_is_not_made_huge,
+		what_ends_with_memory_is_not_made_huge,
+		slabs_that_are_gone_make_no_heap_of_small_blocks,
+		blocks_that_may_be_used_in_part_have_no_huge_pages,
+		after_a_huge_page_was_refused_none_is_asked_for,
+		huge_pages_are_looked_for_once,
+		no_huge_pages_are_looked_for_where_the_option_says_so,
+		no_huge_pages_are_looked_for_where_no_file_is_to_be_opened,
 		sizes_beyond_any_run_are_refused,
 		without_records_a_run_stays_as_it_is_where_it_takes_one,
 		a_record_for_the_one_side_is_given_back_where_there_is_none_for_the_other,
