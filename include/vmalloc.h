@@ -84,7 +84,7 @@ struct vm_stats {
 	uint64_t large_clean;       /* freed mapped ranges kept as address space only */
 	uint64_t heap_mapped;       /* heap regions: the break's range and others */
 	uint64_t heap_free_dirty;   /* free pages in them that still hold memory */
-	uint64_t heap_free_clean;   /* free pages in them that hold none */
+	uint64_t heap_free_clean;   /* free pages in them that hold none, but for the rest of a huge page */
 	uint64_t meta_mapped;       /* the allocator's own records */
 	uint64_t break_bytes;       /* the part of heap_mapped that the break made */
 	uint64_t threads;           /* thread caches in use (count) */

@@ -98,6 +98,7 @@ static void *alloc_small(unsigned class)
 		vm_bin_fill(class, 0, &block, 1);
 	else if (!tcache_pop(cache, class, &block))
 		block = vm_tcache_refill_pop(cache, class);
+	vm_pageheap_make_huge();
 	tick(cache);
 	return block;
 }

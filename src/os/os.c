@@ -157,10 +157,12 @@ bool vm_os_purge(void *address, size_t bytes)
 	return !madvise(address, bytes, MADV_DONTNEED);
 }
 
+#define HUGE_MOST (2 * MIB)
+
 /*
  * Where transparent_hugepage/enabled is "madvise". With "never" nobody is to have any, though madvise(2) would
  * give them; with "always" the kernel makes them without being asked. A huge page is what one page of a page
- * table describes.
+ * table describes; with larger pages than 4 KiB that is more than to fill at a time.
  */
 void vm_os_find_huge_pages(void)
 {
@@ -170,15 +172,14 @@ void vm_os_find_huge_pages(void)
 		return;
 	read_some(file, text, sizeof text - 1);
 	close_file(file);
-	if (strstr(text, "[madvise]"))
-		vm_os.huge_bytes = vm_os.page_bytes / sizeof(uint64_t) * vm_os.page_bytes;
+	size_t bytes = vm_os.page_bytes / sizeof(uint64_t) * vm_os.page_bytes;
+	if (bytes <= HUGE_MOST && strstr(text, "[madvise]"))
+		vm_os.huge_bytes = bytes;
 }
 
-/* Not MADV_HUGEPAGE: that would cut the map in pieces, and have the kernel put back what is purged. It wants
- * a page table that is there, so one page is touched. */
+/* Not MADV_HUGEPAGE: that would cut the map in pieces, and have the kernel put back what is purged. */
 bool vm_os_make_huge(void *address)
 {
-	__atomic_fetch_or((char *)address, 0, __ATOMIC_RELAXED);
 	return !os_syscall(SYS_madvise, (long)address, (long)vm_os.huge_bytes, MADV_COLLAPSE, 0);
 }
 

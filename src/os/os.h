@@ -56,9 +56,11 @@ bool vm_os_purge(void *address, size_t bytes);
 /* Sets vm_os.huge_bytes where programs are to ask for huge pages. It opens a file: not for programs under a filter. */
 void vm_os_find_huge_pages(void);
 
-/* Puts a huge page (vm_os.huge_bytes, at a multiple of that) under memory, whose content stays. Neither the
- * map is changed by it nor what the kernel does there later: purged memory stays purged. False: none is to
- * be had, or the kernel is older than 6.1. errno stays. */
+/* Puts a huge page (vm_os.huge_bytes, at a multiple of that) under memory, of which some has been written to
+ * and whose content stays. Neither the map is changed by it nor what the kernel does there later: purged memory
+ * stays purged. False: none is to be had, part of the range is no memory any more or in use by the kernel for a
+ * moment, or the kernel is older than 6.1. It takes as long as to fault all pages in, and waits for each CPU
+ * to do some work of the kernel's: not under a lock. errno stays. */
 bool vm_os_make_huge(void *address);
 
 /* A range without memory that takes up `maps` of the kernel's maps, until it is unmapped whole. */

@@ -33,16 +33,20 @@ static struct {
 	uint64_t trims;
 	_Atomic uint64_t next_tick_ms; /* no earlier is anything due */
 	bool looked_for_huge_pages;
-	_Atomic bool no_huge_pages;    /* since one was refused: the kernel would look long for the next */
+	void *_Atomic huge_begun;      /* by a slab, to be made one; or NULL */
+	_Atomic unsigned huge_pause;   /* so many more are not to be made */
 } heap = {.lock = LOCK_INIT(RANK_PAGEHEAP)};
 
 /*
  * A new slab that begins a huge page has it made one where so many are live, three quarters of them in slabs
  * of several slots: all of it will be filled soon, and at most 3 % is resident too early. (150 MB of 64 B, of
- * which 95 % go, then as much of 200 B: 22,000 page faults instead of 80,000, a fifth of the time less, the
- * same peak; November 2026.)
+ * which 95 % go, then as much of 200 B: 22,000 page faults instead of 80,000, 0.29 s instead of 0.45, the same
+ * peak; November 2026.)
  */
 enum { LIVE_TO_HUGE = 32 };
+
+/* Begun without asking after one was refused: where memory is in pieces, the kernel looks long for the next. */
+enum { HUGE_PAUSE = 32 };
 
 /* Whether there are any is looked up, in 20 us, by a heap of this size, which a filter of the program's is not
  * likely to be there before. */
@@ -352,24 +356,39 @@ static bool has_huge_pages(void)
 }
 
 /* The huge page that begins in a run and has no memory as yet, as none of the run has; or NULL. */
-static void *new_huge_page(const struct run *run)
+static char *new_huge_page(const struct run *run)
 {
-	if (!vm_os.huge_bytes || run->dirty_pages || !has_huge_pages() ||
-	    atomic_load_explicit(&heap.no_huge_pages, memory_order_relaxed))
+	if (!vm_os.huge_bytes || run->dirty_pages || !has_huge_pages())
 		return NULL;
 	uintptr_t start = align_up(run->start, vm_os.huge_bytes);
 	if (start >= run_end(run))
 		return NULL;
 	const struct run *behind = free_run_at(region_of_run(run), first_page(run) + run->pages);
 	bool clean = behind && !behind->dirty_pages && run_end(behind) - start >= vm_os.huge_bytes;
-	return clean ? (void *)start : NULL;
+	return clean ? (char *)start : NULL;
 }
 
-/* Without the lock: others may have taken the pages behind the run by now. */
-static void make_huge(void *page)
+/* Its first page, which is of a run that is in nobody's hands yet, gets the memory that it begins with. Of two
+ * that are begun at once the second is made. */
+static void begin_huge_page(char *page)
 {
+	unsigned pause = atomic_load_explicit(&heap.huge_pause, memory_order_relaxed);
+	if (pause) {
+		atomic_store_explicit(&heap.huge_pause, pause - 1, memory_order_relaxed);
+		return;
+	}
+	*(volatile char *)page = 0;
+	atomic_store_explicit(&heap.huge_begun, page, memory_order_relaxed);
+}
+
+/* What was begun may be gone by now, or somebody else's memory: then nothing is done to it, or no harm. */
+void vm_pageheap_make_huge(void)
+{
+	if (LIKELY(!atomic_load_explicit(&heap.huge_begun, memory_order_relaxed)))
+		return;
+	void *page = atomic_exchange_explicit(&heap.huge_begun, NULL, memory_order_relaxed);
 	if (page && !vm_os_make_huge(page))
-		atomic_store_explicit(&heap.no_huge_pages, true, memory_order_relaxed);
+		atomic_store_explicit(&heap.huge_pause, HUGE_PAUSE, memory_order_relaxed);
 }
 
 static bool is_shared(const struct run *slab)
@@ -394,17 +413,17 @@ struct run *vm_run_alloc_aligned_slab(unsigned class, unsigned shard, size_t ali
 {
 	lock_take(&heap.lock);
 	struct run *run = take(vm_classes[class].pages, alignment_pages);
-	void *huge_page = NULL;
 	if (run) {
 		*zeroed = run->dirty_pages == 0;
 		run->state = RUN_SLAB;
 		run->class = (uint8_t)class;
 		run->shard = (uint8_t)shard;
-		huge_page = is_shared(run) ? new_huge_page(run) : NULL;
+		char *huge_page = is_shared(run) ? new_huge_page(run) : NULL;
+		if (huge_page)
+			begin_huge_page(huge_page);
 		enter_slab(run);
 	}
 	lock_release(&heap.lock);
-	make_huge(huge_page);
 	return run;
 }
 

@@ -12,7 +12,8 @@
 struct region vm_regions[REGIONS_MOST];
 _Atomic unsigned vm_region_count;
 
-/* A region grows by a sixteenth of its size within these: few calls, little address space unused. */
+/* A region grows by a sixteenth of its size within these, and to where a huge page ends: few calls, little
+ * address space unused. */
 #define GROW_LEAST (256 * KIB)
 #define GROW_MOST (16 * MIB)
 
@@ -197,7 +198,6 @@ static bool grow_by(struct region *region, size_t bytes)
 	return grown;
 }
 
-/* Steps that are long enough end where huge pages do. */
 static size_t growth_step(const struct region *region)
 {
 	size_t step = clamp_size(region->bytes / 16, GROW_LEAST, GROW_MOST);

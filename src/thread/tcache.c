@@ -260,16 +260,11 @@ static void shrink(struct tcache *cache, unsigned class)
 	set_room(cache, class, room);
 }
 
-void vm_tcache_postpone(struct tcache *cache, uint64_t now_ms)
-{
-	cache->collect_ms = now_ms + 2 * vm_options.decay_ms + 1;
-}
-
 void vm_tcache_collect(struct tcache *cache, uint64_t now_ms)
 {
 	if (now_ms < cache->collect_ms)
 		return;
-	vm_tcache_postpone(cache, now_ms);
+	cache->collect_ms = now_ms + 2 * vm_options.decay_ms + 1;
 	for (unsigned class = 1; class < CLASS_COUNT; class++) {
 		struct cache_stack *stack = &cache->stacks[class];
 		if (!stack->refills && !stack->flushes && stack_room(stack)) {

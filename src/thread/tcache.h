@@ -8,9 +8,10 @@
  *                 | ...     |
  *        floor -> | block   |   top == floor: empty, a malloc refills
  *
- * Only its thread touches a cache, and never a block in it. A thread without a cache - it has not
- * allocated yet, or it is exiting - sees a constant one whose stacks are both empty and full, so
- * every operation is a miss and a hit needs no test for it. The same holds for class 0.
+ * Only its thread touches a cache, as long as it has one, and never a block in it. A thread without
+ * a cache - it has not allocated yet, or it is exiting - sees a constant one whose stacks are both
+ * empty and full, so every operation is a miss and a hit needs no test for it. The same holds for
+ * class 0.
  *
  * A stack starts small and doubles at its misses, as long as the cache's and all caches' bytes are
  * within the options; to how much, tcache.c tells. Stacks that had no miss since the last collection
@@ -40,8 +41,10 @@ enum room_kind { ROOM_SHARED, ROOM_SINGLE, ROOM_KINDS };
 
 struct tcache {
 	struct cache_stack stacks[CLASS_COUNT];
-	struct list link;     /* of all caches (thread.c) */
-	uint64_t collect_ms;  /* when idle stacks are looked for next, or it goes as a whole (thread.h) */
+	struct list link;     /* of those in use, or of those that were left (thread.c) */
+	uint64_t collect_ms;  /* when idle stacks are looked for next */
+	uint64_t goes_ms;     /* of one that was left: when it is deleted */
+	size_t left_bytes;    /* and what is in it */
 	uint32_t misses;      /* by which alloc.c paces the work that comes due with time */
 	size_t room_bytes[ROOM_KINDS]; /* what the stacks have room for */
 	unsigned shard;
@@ -109,9 +112,6 @@ void vm_tcache_note_refill(struct tcache *cache, unsigned class);
 
 /* Halves the stacks that nobody used, at most once in two decay times. */
 void vm_tcache_collect(struct tcache *cache, uint64_t now_ms);
-
-/* No sooner than two decay times from now. */
-void vm_tcache_postpone(struct tcache *cache, uint64_t now_ms);
 
 /* Returns all blocks. */
 void vm_tcache_trim(struct tcache *cache);

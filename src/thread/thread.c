@@ -43,34 +43,32 @@ static struct tcache *cache_of_link(struct list *link)
 
 static void note_oldest(void)
 {
-	uint64_t goes_ms = list_empty(&threads.left) ? UINT64_MAX
-						     : cache_of_link(threads.left.prev)->collect_ms;
+	bool none = list_empty(&threads.left);
+	uint64_t goes_ms = none ? UINT64_MAX : cache_of_link(threads.left.prev)->goes_ms;
 	atomic_store_explicit(&threads.next_tick_ms, goes_ms, memory_order_relaxed);
 }
 
-/* A cache that is in no list, for the next thread. False: more than may be left. */
-static bool leave_to_next(struct tcache *cache, uint64_t now_ms)
+/* A cache that is in no list, with so many bytes in it, for the next thread. False: more than may be left. */
+static bool leave_to_next(struct tcache *cache, size_t bytes, uint64_t now_ms)
 {
-	size_t bytes = threads.left_bytes + vm_tcache_cached(cache);
 	if (!vm_options.decay_ms || threads.left_count == LEFT_MOST ||
-	    bytes > LEFT_BYTES + vm_footprint_live(FOOTPRINT_HEAP) / 16)
+	    threads.left_bytes + bytes > LEFT_BYTES + vm_footprint_live(FOOTPRINT_HEAP) / 16)
 		return false;
-	threads.left_bytes = bytes;
+	threads.left_bytes += bytes;
 	threads.left_count++;
-	vm_tcache_postpone(cache, now_ms);
+	cache->left_bytes = bytes;
+	cache->goes_ms = now_ms + 2 * vm_options.decay_ms + 1;
 	list_insert_before(threads.left.next, &cache->link);
 	note_oldest();
 	return true;
 }
 
-/* A left cache, or NULL. */
+/* Takes a left cache out of the list. */
 static struct tcache *take_left(struct list *link)
 {
-	if (link == &threads.left)
-		return NULL;
 	struct tcache *cache = cache_of_link(link);
 	list_remove(link);
-	threads.left_bytes -= vm_tcache_cached(cache);
+	threads.left_bytes -= cache->left_bytes;
 	threads.left_count--;
 	note_oldest();
 	return cache;
@@ -81,22 +79,24 @@ static void leave(void *value)
 	struct tcache *cache = value;
 	uint64_t now_ms = os_note_time(); /* for slabs that become empty */
 	vm_tcache = (struct tcache *)&vm_tcache_exited;
+	vm_tcache_collect(cache, now_ms); /* a row of threads with few misses each would never */
+	size_t bytes = vm_tcache_cached(cache);
 	lock_take(&threads.lock);
 	list_remove(&cache->link);
-	bool left = leave_to_next(cache, now_ms);
+	bool left = leave_to_next(cache, bytes, now_ms);
 	lock_release(&threads.lock);
 	if (!left)
 		vm_tcache_delete(cache);
 }
 
-/* All that were left at `until_ms` or before. */
+/* Those that were to go at `until_ms` or before. */
 static void delete_left(uint64_t until_ms)
 {
 	struct tcache *cache;
 	do {
 		lock_take(&threads.lock);
 		struct list *oldest = threads.left.prev;
-		bool due = oldest != &threads.left && cache_of_link(oldest)->collect_ms <= until_ms;
+		bool due = !list_empty(&threads.left) && cache_of_link(oldest)->goes_ms <= until_ms;
 		cache = due ? take_left(oldest) : NULL;
 		lock_release(&threads.lock);
 		if (cache)
@@ -122,19 +122,39 @@ bool vm_threads_init(void)
 	return !pthread_key_create(&threads.exit_key, leave);
 }
 
-static struct tcache *enter(void)
+/* The cache that was left last, as one in use; or NULL. */
+static struct tcache *go_on_with_left(unsigned *next_shard)
 {
+	struct tcache *cache = NULL;
 	lock_take(&threads.lock);
-	struct tcache *cache = take_left(threads.left.next);
-	unsigned shard = cache ? cache->shard : threads.next_shard++ % vm_shards;
-	lock_release(&threads.lock);
-	if (cache)
+	if (!list_empty(&threads.left)) {
+		cache = take_left(threads.left.next);
 		cache->failure = (struct vm_failure){.cause = VM_CAUSE_NONE};
-	else if (!(cache = vm_tcache_new(shard)))
+		list_insert_before(&threads.caches, &cache->link);
+	} else {
+		*next_shard = threads.next_shard++ % vm_shards;
+	}
+	lock_release(&threads.lock);
+	return cache;
+}
+
+static struct tcache *make_cache(unsigned shard)
+{
+	struct tcache *cache = vm_tcache_new(shard);
+	if (!cache)
 		return NULL;
 	lock_take(&threads.lock);
 	list_insert_before(&threads.caches, &cache->link);
 	lock_release(&threads.lock);
+	return cache;
+}
+
+static struct tcache *enter(void)
+{
+	unsigned shard = 0;
+	struct tcache *cache = go_on_with_left(&shard) ?: make_cache(shard);
+	if (!cache)
+		return NULL;
 	vm_tcache = cache;
 	/* This may allocate, with the cache that is there now; a cache that nobody would take back is none. */
 	if (pthread_setspecific(threads.exit_key, cache)) {

@@ -303,6 +303,7 @@ bool vm_os_make_huge(void *address)
 	fake_os.huge_page = address;
 	must(start % vm_os.huge_bytes == 0);
 	must(fake_maps_cover(start, start + vm_os.huge_bytes, true));
+	must(resident_bytes(start, start + vm_os.huge_bytes)); /* else the kernel has nothing to begin with */
 	bool made = admit(!fake_os.huge_refused);
 	unlock();
 	return made;

@@ -752,10 +752,11 @@ static void set_up_huge_pages(void)
 	setup();
 }
 
-static const struct run *take_slab(unsigned class)
+static struct run *take_slab(unsigned class)
 {
-	const struct run *slab = vm_run_alloc_slab(class, 0);
+	struct run *slab = vm_run_alloc_slab(class, 0);
 	must(slab);
+	vm_pageheap_make_huge();
 	return slab;
 }
 
@@ -854,7 +855,7 @@ START_TEST(slabs_that_are_gone_make_no_heap_of_small_blocks)
 	bool zeroed;
 	set_up_huge_pages();
 	while (stats().heap_mapped - heap_free() < 2 * large_heap << PAGE_SHIFT)
-		must(count < 2000 && (slabs[count++] = vm_run_alloc_slab(class_of_size(64), 0)));
+		must(count < 2000 && (slabs[count++] = take_slab(class_of_size(64))));
 	for (size_t i = 0; i < count / 2; i++)
 		vm_run_free_slab(slabs[i]);
 	purge_all();
@@ -887,17 +888,18 @@ START_TEST(blocks_that_may_be_used_in_part_have_no_huge_pages)
 }
 END_TEST
 
-START_TEST(after_a_huge_page_was_refused_none_is_asked_for)
+START_TEST(after_a_huge_page_was_refused_32_are_not_asked_for)
 {
 	set_up_huge_pages();
 	fill_heap(large_heap);
-	fake_os.huge_pages = 0;
 	fake_os.huge_refused = true;
 	while (!fake_os.huge_pages)
 		take_slab(class_of_size(64));
 	fake_os.huge_refused = false;
-	fill_heap(2 * large_heap);
-	ck_assert_uint_eq(fake_os.huge_pages, 1);
+	const char *refused = fake_os.huge_page;
+	while (fake_os.huge_pages == 1)
+		take_slab(class_of_size(64));
+	ck_assert_ptr_eq(fake_os.huge_page, refused + 33 * HUGE_BYTES);
 }
 END_TEST
 
@@ -1123,7 +1125,7 @@ int main(void)
 		what_ends_with_memory_is_not_made_huge,
 		slabs_that_are_gone_make_no_heap_of_small_blocks,
 		blocks_that_may_be_used_in_part_have_no_huge_pages,
-		after_a_huge_page_was_refused_none_is_asked_for,
+		after_a_huge_page_was_refused_32_are_not_asked_for,
 		huge_pages_are_looked_for_once,
 		no_huge_pages_are_looked_for_where_the_option_says_so,
 		no_huge_pages_are_looked_for_where_no_file_is_to_be_opened,

@@ -384,6 +384,12 @@ static void *malloc_64(void *unused)
 	return vm_malloc(64);
 }
 
+static void *malloc_24(void *unused)
+{
+	(void)unused;
+	return vm_malloc(24);
+}
+
 /* What another thread returns that lives meanwhile. */
 static void *in_a_thread(void *(*fn)(void *), void *argument)
 {
@@ -435,6 +441,19 @@ START_TEST(the_work_of_others_makes_left_caches_go)
 	vm_transfer_trim();
 	vm_stats(&stats, sizeof stats);
 	ck_assert_uint_eq(stats.small_cached, 0);
+}
+END_TEST
+
+START_TEST(what_none_of_a_row_of_threads_uses_goes)
+{
+	in_a_thread(make_and_free, (void *)100);
+	size_t before = cached();
+	for (int i = 0; i < 30; i++) {
+		fake_os_advance(vm_options.decay_ms);
+		in_a_thread(malloc_24, NULL);
+	}
+	vm_transfer_trim();
+	ck_assert_uint_lt(cached(), before / 4);
 }
 END_TEST
 
@@ -617,6 +636,15 @@ START_TEST(figures_fill_no_more_than_they_are_given)
 }
 END_TEST
 
+START_TEST(a_large_heap_of_small_blocks_has_huge_pages)
+{
+	fake_os.huge_bytes = 64 * KIB;
+	for (size_t live = 0; live < 4 * MIB; live += 64)
+		must(vm_malloc(64));
+	ck_assert_uint_gt(fake_os.huge_pages, 20); /* of 32 in what is above 2 MiB */
+}
+END_TEST
+
 START_TEST(from_the_threshold_on_blocks_are_mapped)
 {
 	struct vm_stats stats;
@@ -652,6 +680,7 @@ int main(void)
 		a_thread_goes_on_with_the_cache_that_another_left,
 		a_cache_that_no_thread_takes_goes_after_two_decay_times,
 		the_work_of_others_makes_left_caches_go,
+		what_none_of_a_row_of_threads_uses_goes,
 		a_trim_takes_the_caches_that_were_left,
 		without_a_decay_time_no_cache_is_left,
 		no_more_is_left_than_16_caches,
@@ -661,6 +690,7 @@ int main(void)
 		a_child_of_a_fork_goes_on_with_what_was_left,
 		beside_another_malloc_the_break_is_left_alone,
 		figures_fill_no_more_than_they_are_given,
+		a_large_heap_of_small_blocks_has_huge_pages,
 		from_the_threshold_on_blocks_are_mapped,
 		an_alignment_that_is_no_power_of_two_is_invalid,
 		threads_keep_their_blocks_and_nothing_is_left,
