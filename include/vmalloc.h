@@ -64,7 +64,8 @@ size_t vm_malloc_usable_size(void *block);
 /*
  * As malloc_trim(3): gives the kernel back all memory that is free - the calling thread's cache, the
  * shared caches, empty slabs, free pages, large ranges - and lowers the break, keeping `pad` bytes
- * at its top. What lies in other threads' caches stays. Returns 1 if memory was given back, else 0.
+ * at its top. What lies in other threads' caches stays, and so may the rest of one huge page. Returns 1
+ * if memory was given back, else 0.
  */
 int vm_malloc_trim(size_t pad);
 
