@@ -210,8 +210,7 @@ static size_t growth_step(const struct region *region)
 static bool grow(struct region *region, size_t bytes)
 {
 	size_t step = growth_step(region);
-	return (step > bytes && grow_by(region, step)) ||
-	       grow_by(region, bytes);
+	return (step > bytes && grow_by(region, step)) || grow_by(region, bytes);
 }
 
 static void set_region_count(unsigned count)

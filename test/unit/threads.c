@@ -211,6 +211,16 @@ PLAIN int __wrap_pthread_setspecific(pthread_key_t key, const void *value)
 	return keys_refused ? ENOMEM : __real_pthread_setspecific(key, value);
 }
 
+/* What another thread returns that lives meanwhile. */
+static void *in_a_thread(void *(*fn)(void *), void *argument)
+{
+	pthread_t thread;
+	void *result;
+	must(!pthread_create(&thread, NULL, fn, argument));
+	must(!pthread_join(thread, &result));
+	return result;
+}
+
 static void *allocate_and_free(void *refused)
 {
 	struct vm_stats stats;
@@ -229,14 +239,11 @@ static void *allocate_and_free(void *refused)
 
 START_TEST(a_thread_whose_cache_would_stay_behind_goes_without)
 {
-	pthread_t thread;
+	bool yes = true;
 	vm_free(vm_malloc(100));
 	vm_malloc_trim(0);
-	void *const refused[] = {&thread, NULL};
-	for (int i = 0; i < 2; i++) {
-		must(!pthread_create(&thread, NULL, allocate_and_free, refused[i]));
-		must(!pthread_join(thread, NULL));
-	}
+	in_a_thread(allocate_and_free, &yes);
+	in_a_thread(allocate_and_free, NULL);
 }
 END_TEST
 
@@ -253,20 +260,16 @@ static void *free_some(void *blocks)
 static size_t caches_while_freeing(size_t count)
 {
 	void *blocks[100] = {NULL};
-	void *caches;
-	pthread_t thread;
 	for (size_t i = 0; i < count; i++)
 		must((blocks[i] = vm_malloc(100)));
-	must(!pthread_create(&thread, NULL, free_some, blocks));
-	must(!pthread_join(thread, &caches));
-	return (size_t)caches;
+	return (size_t)in_a_thread(free_some, blocks);
 }
 
 START_TEST(a_thread_that_frees_a_few_blocks_has_no_cache_for_them)
 {
 	ck_assert_uint_eq(caches_while_freeing(16), 1);
 	ck_assert_uint_eq(caches_while_freeing(17), 2);
-	ck_assert_uint_eq(caches_while_freeing(0), 1); /* it went with its thread */
+	ck_assert_uint_eq(caches_while_freeing(0), 1); /* nobody uses what a thread left */
 }
 END_TEST
 
@@ -388,16 +391,6 @@ static void *malloc_24(void *unused)
 {
 	(void)unused;
 	return vm_malloc(24);
-}
-
-/* What another thread returns that lives meanwhile. */
-static void *in_a_thread(void *(*fn)(void *), void *argument)
-{
-	pthread_t thread;
-	void *result;
-	must(!pthread_create(&thread, NULL, fn, argument));
-	must(!pthread_join(thread, &result));
-	return result;
 }
 
 static size_t cached(void)
