@@ -12,6 +12,7 @@
 #include "os/lifeboat.h"
 #include "os/os.h"
 #include "small/bin.h"
+#include "small/huge.h"
 #include "small/pageheap.h"
 #include "small/slab.h"
 #include "small/transfer.h"
@@ -98,7 +99,7 @@ static void *alloc_small(unsigned class)
 		vm_bin_fill(class, 0, &block, 1);
 	else if (!tcache_pop(cache, class, &block))
 		block = vm_tcache_refill_pop(cache, class);
-	vm_pageheap_make_huge();
+	huge_make();
 	tick(cache);
 	return block;
 }
@@ -183,6 +184,7 @@ static void *alloc_pages(size_t size, size_t alignment, size_t *dirty)
 			      : vm_large_alloc(bytes, alignment, dirty);
 	if (!block)
 		block = vm_large_alloc_at_any_price(bytes, alignment, dirty);
+	huge_make();
 	tick(NULL);
 	return block;
 }

@@ -22,6 +22,7 @@ libvm_core_la_SOURCES = \
 	src/meta/meta.c src/meta/meta.h \
 	src/meta/footprint.c src/meta/footprint.h \
 	src/small/bin.c src/small/bin.h \
+	src/small/huge.c src/small/huge.h \
 	src/small/pageheap.c src/small/pageheap.h \
 	src/small/region.c src/small/region.h \
 	src/small/slab.c src/small/slab.h \

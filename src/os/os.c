@@ -183,6 +183,18 @@ bool vm_os_make_huge(void *address)
 	return !os_syscall(SYS_madvise, (long)address, (long)vm_os.huge_bytes, MADV_COLLAPSE, 0);
 }
 
+size_t vm_os_count_resident(const void *address, size_t pages)
+{
+	unsigned char resident[512];
+	size_t bytes = pages * vm_os.page_bytes;
+	size_t count = 0;
+	if (os_syscall(SYS_mincore, (long)address, (long)bytes, (long)resident, 0))
+		return 0;
+	for (size_t i = 0; i < pages; i++)
+		count += resident[i] & 1;
+	return count;
+}
+
 /* Every second page has another protection, so no two of them are one map. */
 void *vm_os_hold_maps(size_t maps)
 {

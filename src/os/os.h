@@ -63,6 +63,10 @@ void vm_os_find_huge_pages(void);
  * to do some work of the kernel's: not under a lock. errno stays. */
 bool vm_os_make_huge(void *address);
 
+/* How many of so many pages (vm_os.page_bytes; at most 512) have memory; 0 where part of them is not mapped. errno
+ * stays. */
+size_t vm_os_count_resident(const void *address, size_t pages);
+
 /* A range without memory that takes up `maps` of the kernel's maps, until it is unmapped whole. */
 void *vm_os_hold_maps(size_t maps);
 bool vm_os_release_maps(void *range, size_t maps);

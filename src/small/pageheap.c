@@ -9,6 +9,7 @@
 #include "os/lifeboat.h"
 #include "os/lock.h"
 #include "os/os.h"
+#include "small/huge.h"
 
 #include <string.h>
 
@@ -32,25 +33,7 @@ static struct {
 	uint64_t purged_pages;
 	uint64_t trims;
 	_Atomic uint64_t next_tick_ms; /* no earlier is anything due */
-	bool looked_for_huge_pages;
-	void *_Atomic huge_begun;      /* by a slab, to be made one; or NULL */
-	_Atomic unsigned huge_pause;   /* so many more are not to be made */
 } heap = {.lock = LOCK_INIT(RANK_PAGEHEAP)};
-
-/*
- * A new slab that begins a huge page has it made one where so many are live, three quarters of them in slabs
- * of several slots: all of it will be filled soon, and at most 3 % is resident too early. (150 MB of 64 B, of
- * which 95 % go, then as much of 200 B: 22,000 page faults instead of 80,000, 0.29 s instead of 0.45, the same
- * peak; November 2026.)
- */
-enum { LIVE_TO_HUGE = 32 };
-
-/* Begun without asking after one was refused: where memory is in pieces, the kernel looks long for the next. */
-enum { HUGE_PAUSE = 32 };
-
-/* Whether there are any is looked up, in 20 us, by a heap of this size, which a filter of the program's is not
- * likely to be there before. */
-#define HEAP_TO_LOOK MIB
 
 /* Ranges purged by one round, with one taking of the lock before and one after. */
 enum { PURGE_BATCH = 32 };
@@ -190,18 +173,9 @@ static void adopt(struct run *run, const struct region *region, size_t at)
 	merge_free(run);
 }
 
-static void look_for_huge_pages(void)
-{
-	if (heap.looked_for_huge_pages || heap.region_pages < HEAP_TO_LOOK >> PAGE_SHIFT)
-		return;
-	heap.looked_for_huge_pages = true;
-	if (vm_options.huge_pages && vm_options.map_count)
-		vm_os_find_huge_pages();
-}
-
 static bool grow(size_t pages)
 {
-	look_for_huge_pages();
+	vm_huge_find(heap.region_pages << PAGE_SHIFT);
 	struct run *run = vm_meta_alloc(sizeof *run);
 	size_t at;
 	struct region *region = run ? vm_region_grow(pages, &at) : NULL;
@@ -329,6 +303,24 @@ static struct run *take(size_t pages, size_t alignment_pages)
 	return run;
 }
 
+static bool is_shared(const struct run *slab)
+{
+	return vm_classes[slab->class].slots > 1;
+}
+
+/* A run that was taken, and is in nobody's hands yet. */
+static void note_huge_pages(const struct run *run)
+{
+	if (!vm_os.huge_bytes)
+		return;
+	size_t live = live_pages();
+	const struct run *behind = free_run_at(region_of_run(run), first_page(run) + run->pages);
+	bool begins = run->state == RUN_SLAB && is_shared(run) && !run->dirty_pages && behind &&
+		      !behind->dirty_pages && heap.shared_pages >= live - live / 4;
+	vm_huge_taken(region_of_run(run), run->start, run_end(run), live << PAGE_SHIFT,
+		      begins ? run_end(behind) : run->start);
+}
+
 struct run *vm_run_alloc(size_t pages, size_t alignment_pages, bool *zeroed)
 {
 	if (pages + alignment_pages > UINT32_MAX)
@@ -341,59 +333,12 @@ struct run *vm_run_alloc(size_t pages, size_t alignment_pages, bool *zeroed)
 		run->state = RUN_USED;
 		run->roomy = false;
 		*zeroed = run->dirty_pages == 0;
+		note_huge_pages(run);
 		region->run_of[page] = run;
 		memset(region->dirty + page, 1, pages);
 	}
 	lock_release(&heap.lock);
 	return run;
-}
-
-static bool has_huge_pages(void)
-{
-	size_t live = live_pages();
-	return live >= LIVE_TO_HUGE * (vm_os.huge_bytes >> PAGE_SHIFT) &&
-	       heap.shared_pages >= live - live / 4;
-}
-
-/* The huge page that begins in a run and has no memory as yet, as none of the run has; or NULL. */
-static char *new_huge_page(const struct run *run)
-{
-	if (!vm_os.huge_bytes || run->dirty_pages || !has_huge_pages())
-		return NULL;
-	uintptr_t start = align_up(run->start, vm_os.huge_bytes);
-	if (start >= run_end(run))
-		return NULL;
-	const struct run *behind = free_run_at(region_of_run(run), first_page(run) + run->pages);
-	bool clean = behind && !behind->dirty_pages && run_end(behind) - start >= vm_os.huge_bytes;
-	return clean ? (char *)start : NULL;
-}
-
-/* Its first page, which is of a run that is in nobody's hands yet, gets the memory that it begins with. Of two
- * that are begun at once the second is made. */
-static void begin_huge_page(char *page)
-{
-	unsigned pause = atomic_load_explicit(&heap.huge_pause, memory_order_relaxed);
-	if (pause) {
-		atomic_store_explicit(&heap.huge_pause, pause - 1, memory_order_relaxed);
-		return;
-	}
-	*(volatile char *)page = 0;
-	atomic_store_explicit(&heap.huge_begun, page, memory_order_relaxed);
-}
-
-/* What was begun may be gone by now, or somebody else's memory: then nothing is done to it, or no harm. */
-void vm_pageheap_make_huge(void)
-{
-	if (LIKELY(!atomic_load_explicit(&heap.huge_begun, memory_order_relaxed)))
-		return;
-	void *page = atomic_exchange_explicit(&heap.huge_begun, NULL, memory_order_relaxed);
-	if (page && !vm_os_make_huge(page))
-		atomic_store_explicit(&heap.huge_pause, HUGE_PAUSE, memory_order_relaxed);
-}
-
-static bool is_shared(const struct run *slab)
-{
-	return vm_classes[slab->class].slots > 1;
 }
 
 static void enter_slab(struct run *run)
@@ -418,9 +363,7 @@ struct run *vm_run_alloc_aligned_slab(unsigned class, unsigned shard, size_t ali
 		run->state = RUN_SLAB;
 		run->class = (uint8_t)class;
 		run->shard = (uint8_t)shard;
-		char *huge_page = is_shared(run) ? new_huge_page(run) : NULL;
-		if (huge_page)
-			begin_huge_page(huge_page);
+		note_huge_pages(run);
 		enter_slab(run);
 	}
 	lock_release(&heap.lock);

@@ -70,9 +70,6 @@ struct run *vm_run_alloc_slab(unsigned class, unsigned shard);
 struct run *vm_run_alloc_aligned_slab(unsigned class, unsigned shard, size_t alignment_pages,
 				      bool *zeroed);
 
-/* Has the kernel put a huge page where a new slab has begun one; one load where none has. Not under a lock. */
-void vm_pageheap_make_huge(void);
-
 /* Makes a SLAB run, whose slots nobody will use any more as such, a USED one. */
 void vm_run_from_slab(struct run *slab);
 

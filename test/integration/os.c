@@ -181,6 +181,21 @@ START_TEST(purged_memory_reads_as_zero_unless_it_is_locked)
 }
 END_TEST
 
+START_TEST(pages_that_have_memory_are_counted)
+{
+	setup();
+	char *range = vm_os_map(8 * page);
+	ck_assert_uint_eq(vm_os_count_resident(range, 8), 0);
+	range[0] = range[3 * page] = range[8 * page - 1] = 1;
+	ck_assert_uint_eq(vm_os_count_resident(range, 8), 3);
+	ck_assert_uint_eq(vm_os_count_resident(range + page, 2), 0);
+	must(vm_os_unmap(range + 4 * page, page));
+	errno = 0;
+	ck_assert_uint_eq(vm_os_count_resident(range, 8), 0);
+	ck_assert_int_eq(errno, 0);
+}
+END_TEST
+
 START_TEST(a_huge_page_keeps_what_was_there_and_changes_no_map)
 {
 	setup();
@@ -355,6 +370,7 @@ int main(void)
 		a_map_is_zeroed_and_goes,
 		a_reserve_costs_nothing_and_is_committed_in_parts,
 		purged_memory_reads_as_zero_unless_it_is_locked,
+		pages_that_have_memory_are_counted,
 		a_huge_page_keeps_what_was_there_and_changes_no_map,
 		a_map_moves_only_where_it_may,
 		the_cause_is_the_limit_that_is_reached,

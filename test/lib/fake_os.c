@@ -309,6 +309,17 @@ bool vm_os_make_huge(void *address)
 	return made;
 }
 
+size_t vm_os_count_resident(const void *address, size_t pages)
+{
+	uintptr_t start = (uintptr_t)address;
+	uintptr_t end = start + pages * vm_os.page_bytes;
+	lock();
+	bool mapped = fake_maps_cover(start, end, true);
+	size_t count = mapped ? resident_bytes(start, end) / vm_os.page_bytes : 0;
+	unlock();
+	return count;
+}
+
 static bool resize_in_place(struct vma *vma, uintptr_t end, size_t new_end)
 {
 	if (new_end <= end) {

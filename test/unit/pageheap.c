@@ -12,6 +12,7 @@
 #include "os/conf.h"
 #include "os/lifeboat.h"
 #include "os/os.h"
+#include "small/huge.h"
 #include "small/pageheap.h"
 
 #include <pthread.h>
@@ -756,7 +757,7 @@ static struct run *take_slab(unsigned class)
 {
 	struct run *slab = vm_run_alloc_slab(class, 0);
 	must(slab);
-	vm_pageheap_make_huge();
+	huge_make();
 	return slab;
 }
 
@@ -900,6 +901,92 @@ START_TEST(after_a_huge_page_was_refused_32_are_not_asked_for)
 	while (fake_os.huge_pages == 1)
 		take_slab(class_of_size(64));
 	ck_assert_ptr_eq(fake_os.huge_page, refused + 33 * HUGE_BYTES);
+}
+END_TEST
+
+/* However small the heap is. */
+static void set_up_and_find_huge_pages(void)
+{
+	set_up_huge_pages();
+	vm_huge_find(MIB);
+}
+
+/* Slabs until so many huge pages are in use, with memory under all their pages but for `holes` in each huge page. */
+static void fill_with_memory(size_t huge_pages, size_t holes)
+{
+	while (stats().heap_mapped - heap_free() < huge_pages * HUGE_BYTES) {
+		const struct run *slab = vm_run_alloc_slab(class_of_size(64), 0);
+		must(slab);
+		for (uintptr_t at = slab->start; at < slab->start + bytes_of(slab); at += PAGE_BYTES)
+			if (at % HUGE_BYTES >= holes << PAGE_SHIFT)
+				*(char *)at = 1;
+		huge_make();
+	}
+}
+
+/* Whole ones that lie below what was taken last. */
+static size_t huge_pages_passed(void)
+{
+	const struct region *region = &vm_regions[0];
+	uintptr_t last = region_end(region) - heap_free() - 1;
+	return (align_down(last, HUGE_BYTES) - align_up(region->base, HUGE_BYTES)) / HUGE_BYTES;
+}
+
+START_TEST(what_is_filled_becomes_huge_one_after_the_heap_has_grown_past)
+{
+	set_up_and_find_huge_pages();
+	fill_with_memory(3, 0);
+	ck_assert_uint_eq(fake_os.huge_pages, 0);
+	fill_with_memory(31, 0);
+	ck_assert_uint_eq(fake_os.huge_pages, huge_pages_passed() - 1);
+	check();
+}
+END_TEST
+
+START_TEST(two_huge_pages_are_made_for_one_that_the_heap_grows_by)
+{
+	setup();
+	fill_with_memory(10, 0);
+	fake_os.huge_bytes = vm_os.huge_bytes = HUGE_BYTES;
+	for (size_t more = 0; more < 9; more++) {
+		ck_assert_uint_eq(fake_os.huge_pages, 2 * more);
+		fill_with_memory(11 + more, 0);
+	}
+}
+END_TEST
+
+START_TEST(a_sixteenth_of_a_filled_huge_page_may_have_no_memory)
+{
+	set_up_and_find_huge_pages();
+	fill_with_memory(30, HUGE_BYTES / PAGE_BYTES / 16);
+	ck_assert_uint_gt(fake_os.huge_pages, 20);
+}
+END_TEST
+
+START_TEST(what_has_less_memory_is_not_made_huge)
+{
+	set_up_and_find_huge_pages();
+	fill_with_memory(30, HUGE_BYTES / PAGE_BYTES / 16 + 1);
+	ck_assert_uint_eq(fake_os.huge_pages, 0);
+}
+END_TEST
+
+START_TEST(what_was_begun_huge_is_not_looked_at_again)
+{
+	set_up_and_find_huge_pages();
+	fill_with_memory(60, 0);
+	ck_assert_uint_le(fake_os.huge_pages, huge_pages_passed() + 1);
+	ck_assert_uint_ge(fake_os.huge_pages, huge_pages_passed());
+}
+END_TEST
+
+START_TEST(after_a_filled_one_was_refused_32_are_not_asked_for)
+{
+	set_up_and_find_huge_pages();
+	fake_os.huge_refused = true;
+	fill_with_memory(10, 0);
+	ck_assert_uint_ge(fake_os.huge_pages, 1);
+	ck_assert_uint_le(fake_os.huge_pages, 2);
 }
 END_TEST
 
@@ -1126,6 +1213,12 @@ int main(void)
 		slabs_that_are_gone_make_no_heap_of_small_blocks,
 		blocks_that_may_be_used_in_part_have_no_huge_pages,
 		after_a_huge_page_was_refused_32_are_not_asked_for,
+		what_is_filled_becomes_huge_one_after_the_heap_has_grown_past,
+		two_huge_pages_are_made_for_one_that_the_heap_grows_by,
+		a_sixteenth_of_a_filled_huge_page_may_have_no_memory,
+		what_has_less_memory_is_not_made_huge,
+		what_was_begun_huge_is_not_looked_at_again,
+		after_a_filled_one_was_refused_32_are_not_asked_for,
 		huge_pages_are_looked_for_once,
 		no_huge_pages_are_looked_for_where_the_option_says_so,
 		no_huge_pages_are_looked_for_where_no_file_is_to_be_opened,

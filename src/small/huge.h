@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * huge.h - which memory of the heap the kernel is asked to put into huge pages.
+ *
+ * A program finds its way in a huge page by one entry of the TLB instead of 512, and its memory comes with one
+ * fault. But all of it is resident, so there are two ways to become one:
+ *   begun    memory that a slab of several slots begins, and of which nothing was written to as yet, in a large heap
+ *            of such slabs: it will be filled soon
+ *   filled   memory that the heap has grown past, if it proves to be resident but for a little
+ * Both are asked for by MADV_COLLAPSE, which changes no map and leaves no mark: what is purged later stays so.
+ *
+ * What was noted is done by the next thread that has no lock. It may be gone by then, or somebody else's memory:
+ * then nothing is done to it, or no harm.
+ */
+#ifndef VM_HUGE_H
+#define VM_HUGE_H
+
+#include "base/base.h"
+
+#include <stdatomic.h>
+
+struct region;
+
+/* Under the page heap's lock: looks once whether there are huge pages, for a heap of so many bytes. */
+void vm_huge_find(size_t heap_bytes);
+
+/*
+ * Under the page heap's lock: [start, end) was taken out of what is free in a region, and is in nobody's hands
+ * yet. From there to `clean_end` nothing was written to, and all of it will be; `start` where that is not so.
+ * `live` bytes of the heap are in use.
+ */
+void vm_huge_taken(const struct region *region, uintptr_t start, uintptr_t end, size_t live,
+		   uintptr_t clean_end);
+
+extern _Atomic bool vm_huge_noted HIDDEN;
+
+/* Without a lock: has what was noted made huge. */
+void vm_huge_make_noted(void);
+
+static inline void huge_make(void)
+{
+	if (UNLIKELY(atomic_load_explicit(&vm_huge_noted, memory_order_relaxed)))
+		vm_huge_make_noted();
+}
+
+#endif
