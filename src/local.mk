@@ -30,6 +30,7 @@ libvm_core_la_SOURCES = \
 	src/large/budget.c src/large/budget.h \
 	src/large/index.c src/large/index.h \
 	src/large/clear.c src/large/clear.h \
+	src/large/fill.c src/large/fill.h \
 	src/large/large.c src/large/large.h \
 	src/large/mapping.c src/large/mapping.h \
 	src/large/pool.c src/large/pool.h \

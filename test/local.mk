@@ -12,6 +12,7 @@ unit_tests = \
 	test/unit/early \
 	test/unit/failure \
 	test/unit/fatal \
+	test/unit/fill \
 	test/unit/footprint \
 	test/unit/index \
 	test/unit/index_order \

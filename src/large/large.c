@@ -2,6 +2,7 @@
 #include "large/large.h"
 
 #include "base/check.h"
+#include "large/fill.h"
 #include "large/pool.h"
 #include "meta/footprint.h"
 #include "os/conf.h"
@@ -99,18 +100,28 @@ struct pieces {
 	size_t spare;
 	uintptr_t mapped; /* the map that the block is in */
 	size_t mapped_bytes;
+	bool wants_huge;  /* the block */
+	bool is_huge;     /* the map */
 	const struct range *misplaced; /* or NULL: the first try */
 };
 
 /* Those two. */
 enum { MAPS_MOST = 2 };
 
-static bool take_pieces(struct pieces *pieces)
+/* Under the lock: whether a block of so many bytes is to be filled by huge pages. */
+static bool wants_huge(const struct mapping *mapping, size_t bytes)
+{
+	return fill_expected(bytes, mapping->live_bytes + bytes) && vm_pool_may_keep_apart();
+}
+
+static bool take_pieces(struct pieces *pieces, size_t bytes)
 {
 	struct mapping *mapping = vm_pool_enter();
 	bool paid = vm_mapping_prepay(mapping, PIECES_MOST) && vm_pool_reserve_segments(MAPS_MOST);
 	pieces->mapped = 0;
 	pieces->misplaced = NULL;
+	pieces->is_huge = false;
+	pieces->wants_huge = wants_huge(mapping, bytes);
 	if (paid) {
 		for (int i = 0; i < PIECES_MOST; i++)
 			pieces->range[i] = vm_mapping_take_record(mapping);
@@ -134,7 +145,9 @@ static void enter_maps(const struct pieces *pieces)
 	const struct range *misplaced = pieces->misplaced;
 	if (misplaced)
 		vm_vma_mapped(maps, misplaced->start, misplaced->bytes);
-	if (pieces->mapped)
+	if (pieces->is_huge)
+		vm_vma_mapped_apart(maps, pieces->mapped, pieces->mapped_bytes);
+	else if (pieces->mapped)
 		vm_vma_mapped(maps, pieces->mapped, pieces->mapped_bytes);
 	vm_vma_release(maps, MAPS_MOST);
 }
@@ -183,17 +196,22 @@ static void *map_new(size_t bytes, size_t alignment)
 {
 	struct pieces pieces;
 	struct pool_batch unwanted;
-	if (!take_pieces(&pieces))
+	if (!take_pieces(&pieces, bytes))
 		return NULL;
 	vm_pool_batch_init(&unwanted);
 	uintptr_t start = alignment <= vm_os.page_bytes
 				  ? map(&pieces, bytes)
 				  : map_aligned(bytes, alignment, &pieces, &unwanted);
+	/* What lies beside an aligned block is unmapped, which is one map less if it is of another kind. */
+	if (start && pieces.wants_huge && pieces.mapped_bytes == bytes)
+		pieces.is_huge = vm_os_advise_huge((void *)start, bytes);
 
 	struct mapping *mapping = vm_pool_return();
 	enter_maps(&pieces);
 	if (start) {
-		vm_mapping_add_live(mapping, piece(&pieces, start, bytes));
+		struct range *block = piece(&pieces, start, bytes);
+		block->fresh = !pieces.is_huge;
+		vm_mapping_add_live(mapping, block);
 		vm_footprint_grown(FOOTPRINT_LARGE, bytes);
 	}
 	while (pieces.spare)
@@ -218,6 +236,7 @@ static void *remap(struct mapping *mapping, struct range *range, size_t bytes)
 	bool was_live = range->state == RANGE_LIVE;
 	size_t old_bytes = range->bytes;
 	bool movable = may_move(range);
+	bool huge = wants_huge(mapping, bytes);
 	bool may_lengthen = movable || vm_vma_ends_at(maps, range_end(range));
 	struct segment *gone = may_lengthen ? vm_pool_take_out(range->start, old_bytes) : NULL;
 	if (gone) {
@@ -232,6 +251,8 @@ static void *remap(struct mapping *mapping, struct range *range, size_t bytes)
 		return NULL;
 
 	void *moved = vm_os_remap((void *)range->start, old_bytes, bytes, movable);
+	if (moved && huge)
+		vm_os_advise_huge(moved, bytes);
 
 	vm_pool_return();
 	if (moved) {
@@ -324,8 +345,19 @@ void *vm_large_alloc_at_any_price(size_t bytes, size_t alignment, size_t *dirty)
 	return alloc(bytes, alignment, dirty, true);
 }
 
+/* For a block of the caller's, or any other pointer. */
+static void judge_fill(void *block)
+{
+	struct range *range = block_at(vm_pool_unlocked(), block);
+	if (range && range->fresh) {
+		range->fresh = false;
+		vm_fill_judge(block, range->bytes);
+	}
+}
+
 bool vm_large_free(void *block)
 {
+	judge_fill(block);
 	struct pool_batch batch;
 	vm_pool_batch_init(&batch);
 	uint64_t now_ms = vm_os_now_ms();
@@ -415,6 +447,7 @@ static void *copy_to_lengthened(void *block, size_t bytes)
 
 void *vm_large_move(void *block, size_t bytes)
 {
+	judge_fill(block);
 	bytes = round_to_pages(bytes);
 	void *copy = copy_to_dirty(block, bytes);
 	if (!copy)

@@ -201,6 +201,7 @@ struct range *vm_mapping_best(const struct mapping *mapping, size_t bytes, size_
 static void become_live(struct mapping *mapping, struct range *range)
 {
 	range->state = RANGE_LIVE;
+	range->fresh = false;
 	vm_index_insert(&mapping->live, range->start, range);
 	count_live(mapping, range->bytes);
 }

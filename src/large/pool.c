@@ -170,6 +170,11 @@ static void publish_budget(void)
 			      memory_order_relaxed);
 }
 
+bool vm_pool_may_keep_apart(void)
+{
+	return pool.maps.count < pool.budget.normal_below / 4;
+}
+
 /* The DIRTY bytes that may be kept. */
 static size_t note_footprint(void)
 {

@@ -93,6 +93,9 @@ struct segment *vm_pool_take_out(uintptr_t start, size_t bytes);
 /* Whether a new map is within the budget, as far as that knows. No lock. */
 bool vm_pool_may_map(void);
 
+/* Under the lock: whether our maps are few enough for some that merge with no other. */
+bool vm_pool_may_keep_apart(void);
+
 /* Without the lock: the kernel refused a map. */
 void vm_pool_note_refusal(void);
 

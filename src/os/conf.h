@@ -23,7 +23,7 @@
 	X(dirty_bytes, BYTES, 64 * MIB, 0, 64 * GIB,                                               \
 	  "freed memory that may raise the peak, or a quarter of the live, if that is more")       \
 	X(huge_pages, SWITCH, 1, 0, 1,                                                             \
-	  "ask for huge pages where a large heap grows, unless map_count is off")                  \
+	  "ask for huge pages where much memory is filled, unless map_count is off")                  \
 	X(report_failures, SWITCH, 1, 0, 1,                                                        \
 	  "tell on stderr, once for each cause, why memory was refused")                           \
 	X(map_share, COUNT, 25, 1, 100,                                                            \
@@ -49,6 +49,12 @@ enum { LONG_DECAY = 4 };
 static inline uint64_t conf_long_decay_ms(void)
 {
 	return LONG_DECAY * vm_options.decay_ms;
+}
+
+/* Whether vm_os_find_huge_pages may be called: it opens a file, which map_count:false rules out. */
+static inline bool conf_wants_huge_pages(void)
+{
+	return vm_options.huge_pages && vm_options.map_count;
 }
 
 void vm_conf_init(void);

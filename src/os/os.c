@@ -177,10 +177,15 @@ void vm_os_find_huge_pages(void)
 		vm_os.huge_bytes = bytes;
 }
 
-/* Not MADV_HUGEPAGE: that would cut the map in pieces, and have the kernel put back what is purged. */
+/* Not MADV_HUGEPAGE for the heap: that would cut the map in pieces, and have the kernel put back what is purged. */
 bool vm_os_make_huge(void *address)
 {
 	return !os_syscall(SYS_madvise, (long)address, (long)vm_os.huge_bytes, MADV_COLLAPSE, 0);
+}
+
+bool vm_os_advise_huge(void *address, size_t bytes)
+{
+	return !os_syscall(SYS_madvise, (long)address, (long)bytes, MADV_HUGEPAGE, 0);
 }
 
 size_t vm_os_count_resident(const void *address, size_t pages)

@@ -25,7 +25,7 @@ struct os {
 	size_t memory_bytes;  /* physical memory */
 	size_t address_limit; /* RLIMIT_AS at start, SIZE_MAX for none */
 	size_t map_limit;     /* vm.max_map_count at start, 0 where unknown */
-	size_t huge_bytes;    /* of a huge page; 0 at first (vm_os_find_huge_pages) */
+	_Atomic size_t huge_bytes; /* of a huge page; 0 at first (vm_os_find_huge_pages) */
 	unsigned cpus;        /* those this process may run on */
 	uint64_t start_ms;    /* vm_os_now_ms when this was written */
 	bool secure;          /* set-user-ID and the like: the environment is not to be trusted */
@@ -62,6 +62,11 @@ void vm_os_find_huge_pages(void);
  * moment, or the kernel is older than 6.1. It takes as long as to fault all pages in, and waits for each CPU
  * to do some work of the kernel's: not under a lock. errno stays. */
 bool vm_os_make_huge(void *address);
+
+/* Has what is written to in a range put into huge pages where there is room for whole ones, from now on. Where the
+ * range is not all of a map, this makes maps of what it is and what lies beside it. False: there is no map left,
+ * or there are no huge pages. errno stays. */
+bool vm_os_advise_huge(void *address, size_t bytes);
 
 /* How many of so many pages (vm_os.page_bytes; at most 512) have memory; 0 where part of them is not mapped. errno
  * stays. */

@@ -58,7 +58,7 @@ void vm_huge_find(size_t heap_bytes)
 	if (huge.looked || heap_bytes < HEAP_TO_LOOK)
 		return;
 	huge.looked = true;
-	if (vm_options.huge_pages && vm_options.map_count)
+	if (conf_wants_huge_pages())
 		vm_os_find_huge_pages();
 }
 

@@ -196,6 +196,27 @@ START_TEST(pages_that_have_memory_are_counted)
 }
 END_TEST
 
+START_TEST(an_advised_range_is_filled_by_huge_pages)
+{
+	setup();
+	vm_os_find_huge_pages();
+	if (!vm_os.huge_bytes)
+		return; /* the machine has none for programs that ask */
+	size_t huge = vm_os.huge_bytes;
+	char *range = vm_os_map(3 * huge);
+	char *place = range + (-(uintptr_t)range & (huge - 1));
+	errno = 0;
+	bool advised = vm_os_advise_huge(range, 3 * huge);
+	ck_assert_int_eq(errno, 0);
+	if (!advised)
+		return; /* a kernel without huge pages */
+	place[huge] = 1;
+	size_t pages = vm_os_count_resident(place + huge, huge / page);
+	ck_assert(pages == 1 || pages == huge / page); /* one where memory is in pieces */
+	ck_assert_uint_eq(vm_os_count_resident(place, huge / page), 0);
+}
+END_TEST
+
 START_TEST(a_huge_page_keeps_what_was_there_and_changes_no_map)
 {
 	setup();
@@ -371,6 +392,7 @@ int main(void)
 		a_reserve_costs_nothing_and_is_committed_in_parts,
 		purged_memory_reads_as_zero_unless_it_is_locked,
 		pages_that_have_memory_are_counted,
+		an_advised_range_is_filled_by_huge_pages,
 		a_huge_page_keeps_what_was_there_and_changes_no_map,
 		a_map_moves_only_where_it_may,
 		the_cause_is_the_limit_that_is_reached,

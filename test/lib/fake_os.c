@@ -230,21 +230,30 @@ size_t vm_os_count_maps(void)
 	return count;
 }
 
-/* The splits it takes to make part of a reserve writable: none at an edge where the neighbour is. */
-static size_t splits_of_commit(uintptr_t start, uintptr_t end)
+/* The splits it takes to make part of a map one of another kind: none at an edge where the neighbour is. */
+static size_t splits_of_change(uintptr_t start, uintptr_t end, enum fake_kind kind)
 {
 	struct vma *vma = fake_maps_at(start);
-	struct vma committed = *vma;
-	committed.kind = FAKE_COMMITTED;
-	committed.start = start;
-	committed.end = end;
+	struct vma changed = *vma;
+	changed.kind = kind;
+	changed.start = start;
+	changed.end = end;
 	const struct vma *above = fake_maps_at(vma->end);
 	const struct vma *below = fake_maps_at(vma->start - 1);
-	if (start == vma->start && below && fake_maps_can_merge(below, &committed))
+	if (start == vma->start && below && fake_maps_can_merge(below, &changed))
 		return 0;
-	if (end == vma->end && above && fake_maps_can_merge(&committed, above))
+	if (end == vma->end && above && fake_maps_can_merge(&changed, above))
 		return 0;
 	return (size_t)(start > vma->start) + (size_t)(end < vma->end);
+}
+
+static void change(uintptr_t start, uintptr_t end, enum fake_kind kind)
+{
+	fake_maps_split(start);
+	fake_maps_split(end);
+	fake_maps_set_kind(fake_maps_at(start), kind);
+	fake_maps_merge(start);
+	fake_maps_merge(end);
 }
 
 static bool commit(uintptr_t start, uintptr_t end)
@@ -255,13 +264,10 @@ static bool commit(uintptr_t start, uintptr_t end)
 		return admit(true);
 	const struct vma *vma = fake_maps_at(start);
 	must(vma->kind == FAKE_RESERVED && vma->end >= end);
-	if (!admit(room_to_write(end - start) && room_for_splits(splits_of_commit(start, end))))
+	if (!admit(room_to_write(end - start) &&
+		   room_for_splits(splits_of_change(start, end, FAKE_COMMITTED))))
 		return false;
-	fake_maps_split(start);
-	fake_maps_split(end);
-	fake_maps_set_kind(fake_maps_at(start), FAKE_COMMITTED);
-	fake_maps_merge(start);
-	fake_maps_merge(end);
+	change(start, end, FAKE_COMMITTED);
 	return true;
 }
 
@@ -307,6 +313,24 @@ bool vm_os_make_huge(void *address)
 	bool made = admit(!fake_os.huge_refused);
 	unlock();
 	return made;
+}
+
+bool vm_os_advise_huge(void *address, size_t bytes)
+{
+	uintptr_t start = (uintptr_t)address;
+	uintptr_t end = start + bytes;
+	lock();
+	fake_os.huge_advices++;
+	must(fake_os.huge_bytes && fake_maps_cover(start, end, true));
+	const struct vma *vma = fake_maps_at(start);
+	must(vma->end >= end);
+	bool is_huge = vma->kind == FAKE_HUGE;
+	bool advised = admit(!fake_os.huge_refused &&
+			     (is_huge || room_for_splits(splits_of_change(start, end, FAKE_HUGE))));
+	if (advised && !is_huge)
+		change(start, end, FAKE_HUGE);
+	unlock();
+	return advised;
 }
 
 size_t vm_os_count_resident(const void *address, size_t pages)

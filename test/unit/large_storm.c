@@ -41,6 +41,7 @@ static void setup(void)
 {
 	vm_os_init();
 	vm_conf_init();
+	fake_os.huge_bytes = 8 * PAGE_BYTES;
 }
 
 static size_t checked_bytes(const struct storm *storm, const struct block *block)
@@ -210,6 +211,21 @@ END_TEST
 START_TEST(storm_at_65530_maps)
 {
 	storm_at_limit(65530, 4000, 60000);
+}
+END_TEST
+
+START_TEST(storm_of_maps_of_two_kinds)
+{
+	setup();
+	vm_options.dirty_bytes = 0;
+	begin_storm(1000, 64 * PAGE_BYTES, true);
+	for (int i = 0; i < 40000; i++) {
+		step(&storm);
+		check_bound(0);
+	}
+	ck_assert_uint_gt(fake_os.huge_advices, 100);
+	release_all(&storm);
+	check_nothing_is_left();
 }
 END_TEST
 
@@ -648,6 +664,7 @@ int main(void)
 		storm_at_100_maps,
 		storm_at_1000_maps,
 		storm_at_65530_maps,
+		storm_of_maps_of_two_kinds,
 		storm_in_an_address_space_that_is_full,
 		storm_of_blocks_of_many_megabytes,
 		storm_beside_foreign_maps_that_come_and_go,

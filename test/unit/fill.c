@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: MIT */
+/* large/fill.h through large/large.h over the fake kernel: which blocks are mapped to be filled by huge pages. */
+#include "fake_maps.h"
+#include "fake_os.h"
+#include "must.h"
+#include "suite.h"
+
+#include "large/fill.h"
+#include "large/large.h"
+#include "os/conf.h"
+#include "os/os.h"
+
+#include <string.h>
+
+static const size_t HUGE = 64 * KIB;
+static const size_t PAGE = PAGE_BYTES;
+
+static void setup(void)
+{
+	vm_os_init();
+	vm_conf_init();
+	fake_os.huge_bytes = HUGE;
+}
+
+static char *alloc(size_t bytes)
+{
+	size_t dirty;
+	char *block = vm_large_alloc(bytes, 16, &dirty);
+	must(block);
+	return block;
+}
+
+/* Writes to one byte of so many pages, from the first on, and to the last one. */
+static char *alloc_written(size_t bytes, size_t each)
+{
+	char *block = alloc(bytes);
+	for (size_t at = 0; at < bytes; at += each * PAGE)
+		block[at] = 1;
+	block[bytes - 1] = 1;
+	fake_os_touch(block, bytes);
+	return block;
+}
+
+/* With nothing kept, so that what comes next is mapped. */
+static void drop(char *block)
+{
+	must(vm_large_free(block));
+	vm_large_trim();
+}
+
+static void fill_and_drop(int blocks, size_t bytes)
+{
+	for (int i = 0; i < blocks; i++)
+		drop(alloc_written(bytes, 1));
+}
+
+/* Whether a new block of so many bytes is to be filled by huge pages. */
+static bool is_advised(size_t bytes)
+{
+	uint64_t before = fake_os.huge_advices;
+	drop(alloc(bytes));
+	return fake_os.huge_advices > before;
+}
+
+START_TEST(after_two_filled_blocks_the_next_has_huge_pages)
+{
+	setup();
+	fill_and_drop(1, MIB);
+	char *second = alloc_written(MIB, 1);
+	ck_assert_uint_eq(fake_os.huge_advices, 0);
+	drop(second);
+	ck_assert(is_advised(MIB));
+	ck_assert(is_advised(MIB)); /* that the one before was not filled is not to be seen */
+}
+END_TEST
+
+START_TEST(blocks_of_less_than_two_huge_pages_have_none)
+{
+	setup();
+	fill_and_drop(2, MIB);
+	char *live = alloc(MIB);
+	ck_assert(!is_advised(2 * HUGE - PAGE));
+	ck_assert(is_advised(2 * HUGE));
+	drop(live);
+}
+END_TEST
+
+START_TEST(blocks_of_less_than_two_huge_pages_tell_nothing)
+{
+	setup();
+	fill_and_drop(10, 2 * HUGE - PAGE);
+	ck_assert(!is_advised(MIB));
+}
+END_TEST
+
+START_TEST(where_little_is_live_there_are_no_huge_pages)
+{
+	setup();
+	fill_and_drop(2, MIB);
+	ck_assert(is_advised(4 * HUGE));
+	ck_assert(!is_advised(4 * HUGE - PAGE));
+}
+END_TEST
+
+START_TEST(a_block_that_was_not_filled_stands_for_eight)
+{
+	setup();
+	fill_and_drop(20, 3 * HUGE); /* too little is live for huge pages */
+	ck_assert(is_advised(MIB));
+	drop(alloc(3 * HUGE));
+	ck_assert(!is_advised(MIB));
+}
+END_TEST
+
+START_TEST(filled_blocks_make_up_for_one_that_was_not)
+{
+	setup();
+	drop(alloc_written(3 * HUGE, 16));
+	fill_and_drop(9, 3 * HUGE);
+	ck_assert(!is_advised(MIB));
+	drop(alloc_written(3 * HUGE, 1));
+	fill_and_drop(9, 3 * HUGE);
+	ck_assert(is_advised(MIB));
+}
+END_TEST
+
+START_TEST(a_byte_in_some_pages_does_not_fill_a_block)
+{
+	setup();
+	for (size_t each = 2; each <= 32; each++) {
+		vm_filled_blocks = 0;
+		drop(alloc_written(4 * MIB, each));
+		ck_assert_int_lt(vm_filled_blocks, 0);
+	}
+}
+END_TEST
+
+START_TEST(a_block_without_its_last_page_is_not_filled)
+{
+	setup();
+	char *block = alloc(3 * HUGE);
+	memset(block, 1, 3 * HUGE - PAGE);
+	drop(block);
+	ck_assert_int_lt(vm_filled_blocks, 0);
+}
+END_TEST
+
+START_TEST(memory_that_was_there_before_tells_nothing)
+{
+	setup();
+	must(vm_large_free(alloc_written(3 * HUGE, 1)));
+	for (int i = 0; i < 10; i++)
+		must(vm_large_free(alloc(3 * HUGE)));
+	ck_assert_int_eq(vm_filled_blocks, 1);
+}
+END_TEST
+
+START_TEST(nor_does_what_was_parked)
+{
+	setup();
+	must(vm_large_park(alloc_written(3 * HUGE, 1), 0));
+	for (int i = 0; i < 10; i++)
+		must(vm_large_free(alloc(3 * HUGE)));
+	ck_assert_int_eq(vm_filled_blocks, 0);
+}
+END_TEST
+
+START_TEST(a_block_that_grows_often_is_judged_once)
+{
+	setup();
+	char *block = alloc_written(MIB, 1);
+	for (size_t bytes = MIB; bytes < 2 * MIB; bytes += PAGE)
+		must(block = vm_large_move(block, bytes));
+	drop(block);
+	ck_assert_int_eq(vm_filled_blocks, 1);
+}
+END_TEST
+
+START_TEST(a_block_that_grows_is_judged_and_has_huge_pages)
+{
+	setup();
+	fill_and_drop(1, MIB);
+	char *block = alloc_written(MIB, 1);
+	char *grown = vm_large_move(block, MIB + 2 * HUGE); /* too little more for a copy to pay */
+	must(grown);
+	ck_assert_uint_eq(fake_os.huge_advices, 1);
+	ck_assert_int_eq(vm_filled_blocks, 2);
+	drop(grown);
+}
+END_TEST
+
+START_TEST(a_refused_advice_changes_nothing)
+{
+	setup();
+	fill_and_drop(2, MIB);
+	fake_os.huge_refused = true;
+	size_t maps = fake_maps.count;
+	char *blocks[4];
+	for (int i = 0; i < 4; i++)
+		blocks[i] = alloc_written(MIB, 1);
+	ck_assert_uint_eq(fake_os.huge_advices, 4);
+	ck_assert_uint_le(fake_maps.count, maps + 1);
+	struct vm_stats stats = {0};
+	vm_large_stats(&stats);
+	ck_assert_uint_eq(stats.own_maps, 1);
+	for (int i = 0; i < 4; i++)
+		drop(blocks[i]);
+}
+END_TEST
+
+START_TEST(maps_of_two_kinds_side_by_side_are_counted)
+{
+	setup();
+	fill_and_drop(2, MIB);
+	size_t maps = fake_maps.count;
+	for (int i = 0; i < 50; i++) {
+		alloc_written(MIB, 1);
+		alloc_written(PAGE, 1);
+	}
+	struct vm_stats stats = {0};
+	vm_large_stats(&stats);
+	ck_assert_uint_ge(fake_maps.count, 100);
+	ck_assert_uint_ge(stats.own_maps + maps, fake_maps.count);
+}
+END_TEST
+
+/* Each of these is a map of its own, for all that the model knows. */
+START_TEST(no_more_than_a_part_of_the_budget_goes_to_huge_pages)
+{
+	enum { LIMIT = 4000 };
+	fake_os.map_limit = LIMIT;
+	setup();
+	fill_and_drop(2, MIB);
+	for (int i = 0; i < LIMIT; i++)
+		alloc(2 * HUGE);
+	struct vm_stats stats = {0};
+	vm_large_stats(&stats);
+	ck_assert_uint_gt(fake_os.huge_advices, 100);
+	ck_assert_uint_lt(stats.own_maps, LIMIT / 10);
+}
+END_TEST
+
+START_TEST(whether_there_are_huge_pages_is_looked_up_once)
+{
+	setup();
+	fake_os.huge_bytes = 0;
+	fill_and_drop(10, MIB);
+	ck_assert_uint_eq(fake_os.huge_looks, 1);
+	ck_assert(!is_advised(MIB));
+}
+END_TEST
+
+START_TEST(it_is_not_looked_up_where_an_option_says_so)
+{
+	setup();
+	vm_options.huge_pages = false;
+	fill_and_drop(10, MIB);
+	vm_options.huge_pages = true;
+	vm_options.map_count = false;
+	fill_and_drop(10, MIB);
+	ck_assert_uint_eq(fake_os.huge_looks, 0);
+	ck_assert(!is_advised(MIB));
+}
+END_TEST
+
+int main(void)
+{
+	const TTest *const tests[] = {
+		after_two_filled_blocks_the_next_has_huge_pages,
+		blocks_of_less_than_two_huge_pages_have_none,
+		blocks_of_less_than_two_huge_pages_tell_nothing,
+		where_little_is_live_there_are_no_huge_pages,
+		a_block_that_was_not_filled_stands_for_eight,
+		filled_blocks_make_up_for_one_that_was_not,
+		a_byte_in_some_pages_does_not_fill_a_block,
+		a_block_without_its_last_page_is_not_filled,
+		memory_that_was_there_before_tells_nothing,
+		nor_does_what_was_parked,
+		a_block_that_grows_often_is_judged_once,
+		a_block_that_grows_is_judged_and_has_huge_pages,
+		a_refused_advice_changes_nothing,
+		maps_of_two_kinds_side_by_side_are_counted,
+		no_more_than_a_part_of_the_budget_goes_to_huge_pages,
+		whether_there_are_huge_pages_is_looked_up_once,
+		it_is_not_looked_up_where_an_option_says_so,
+		NULL,
+	};
+	return suite_run("fill", tests, 60);
+}
