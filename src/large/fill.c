@@ -3,8 +3,8 @@
 
 #include "os/conf.h"
 
-/* Of one block. A block of which a tenth is missing passes for filled once in five times. */
-enum { SAMPLES = 16 };
+/* So many stretches of a block are looked at, of so many pages at most. */
+enum { STRETCHES = 4, STRETCH_MOST = 64 };
 
 /* As many filled ones stand for one that was not. */
 enum { FORFEIT = 8 };
@@ -23,14 +23,17 @@ static size_t find_huge_bytes(void)
 	return vm_os.huge_bytes;
 }
 
-/* One page of each part, at no regular distance, and the last one. */
+/* A stretch of each quarter, somewhere in it, of the last one its end: what is filled from the front on and not to
+ * the end is not filled, nor is what is used here and there. */
 static bool is_filled(const char *block, size_t pages)
 {
-	const size_t part = pages / SAMPLES;
-	for (size_t i = 0; i < SAMPLES; i++) {
-		size_t scattered = (i + 1) * UINT64_C(0x9E3779B97F4A7C15) >> 32;
-		size_t page = i == SAMPLES - 1 ? pages - 1 : i * part + scattered % part;
-		if (!vm_os_count_resident(block + page * vm_os.page_bytes, 1))
+	const size_t quarter = pages / STRETCHES;
+	const size_t stretch = min_size(quarter, STRETCH_MOST);
+	for (size_t i = 1; i <= STRETCHES; i++) {
+		size_t scattered = i * UINT64_C(0x9E3779B97F4A7C15) >> 32;
+		size_t back = i == STRETCHES ? 0 : scattered % (quarter - stretch + 1);
+		size_t page = (i == STRETCHES ? pages : i * quarter) - stretch - back;
+		if (vm_os_count_resident(block + page * vm_os.page_bytes, stretch) < stretch)
 			return false;
 	}
 	return true;

@@ -189,8 +189,11 @@ START_TEST(pages_that_have_memory_are_counted)
 	range[0] = range[3 * page] = range[8 * page - 1] = 1;
 	ck_assert_uint_eq(vm_os_count_resident(range, 8), 3);
 	ck_assert_uint_eq(vm_os_count_resident(range + page, 2), 0);
-	must(vm_os_unmap(range + 4 * page, page));
+	must(vm_os_unmap(range + 2 * page, 2 * page));
+	ck_assert_uint_eq(vm_os_count_resident(range, 8), 2);
 	errno = 0;
+	struct rlimit files = {0};
+	must(!setrlimit(RLIMIT_NOFILE, &files));
 	ck_assert_uint_eq(vm_os_count_resident(range, 8), 0);
 	ck_assert_int_eq(errno, 0);
 }
