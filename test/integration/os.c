@@ -206,13 +206,15 @@ START_TEST(an_advised_range_is_filled_by_huge_pages)
 	if (!vm_os.huge_bytes)
 		return; /* the machine has none for programs that ask */
 	size_t huge = vm_os.huge_bytes;
-	char *range = vm_os_map(3 * huge);
+	char *range = vm_os_map(5 * huge);
 	char *place = range + (-(uintptr_t)range & (huge - 1));
+	unsigned maps = maps_count();
 	errno = 0;
-	bool advised = vm_os_advise_huge(range, 3 * huge);
+	bool advised = vm_os_advise_huge(place + huge, 2 * huge);
 	ck_assert_int_eq(errno, 0);
 	if (!advised)
 		return; /* a kernel without huge pages */
+	ck_assert_uint_eq(maps_count(), maps + 2);
 	place[huge] = 1;
 	size_t pages = vm_os_count_resident(place + huge, huge / page);
 	ck_assert(pages == 1 || pages == huge / page); /* one where memory is in pieces */

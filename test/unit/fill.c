@@ -135,13 +135,28 @@ START_TEST(a_byte_in_some_pages_does_not_fill_a_block)
 }
 END_TEST
 
-START_TEST(a_block_without_its_last_page_is_not_filled)
+/* One that is written to but for [from, to). */
+static void drop_all_but(size_t bytes, size_t from, size_t to)
+{
+	char *block = alloc(bytes);
+	memset(block, 1, from);
+	memset(block + to, 1, bytes - to);
+	fake_os_touch(block, bytes);
+	vm_filled_blocks = 0;
+	drop(block);
+}
+
+START_TEST(a_block_without_its_last_page_or_a_quarter_is_not_filled)
 {
 	setup();
-	char *block = alloc(3 * HUGE);
-	memset(block, 1, 3 * HUGE - PAGE);
-	drop(block);
+	drop_all_but(4 * MIB, 4 * MIB - PAGE, 4 * MIB);
 	ck_assert_int_lt(vm_filled_blocks, 0);
+	for (size_t from = 0; from < 4 * MIB; from += MIB) {
+		drop_all_but(4 * MIB, from, from + MIB);
+		ck_assert_int_lt(vm_filled_blocks, 0);
+	}
+	drop_all_but(4 * MIB, MIB, MIB);
+	ck_assert_int_gt(vm_filled_blocks, 0);
 }
 END_TEST
 
@@ -273,7 +288,7 @@ int main(void)
 		a_block_that_was_not_filled_stands_for_eight,
 		filled_blocks_make_up_for_one_that_was_not,
 		a_byte_in_some_pages_does_not_fill_a_block,
-		a_block_without_its_last_page_is_not_filled,
+		a_block_without_its_last_page_or_a_quarter_is_not_filled,
 		memory_that_was_there_before_tells_nothing,
 		nor_does_what_was_parked,
 		a_block_that_grows_often_is_judged_once,
