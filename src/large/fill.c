@@ -2,23 +2,36 @@
 #include "large/fill.h"
 
 #include "os/conf.h"
+#include "os/os.h"
+
+#include <stdatomic.h>
 
 /* So many stretches of a block are looked at, of so many pages at most. */
 enum { STRETCHES = 4, STRETCH_MOST = 64 };
 
-/* As many filled ones stand for one that was not. */
-enum { FORFEIT = 8 };
+/* A block of so many huge pages may be filled by them, where as many bytes are live as large blocks: what is resident
+ * too early, at its end, is a quarter of that at most. */
+enum { BLOCK_LEAST = 2, LIVE_LEAST = 4 };
 
-_Atomic int vm_filled_blocks;
+/* So many filled ones in a row, of which no more than KNOWN_MOST count; as many stand for one that was not. */
+enum { EXPECTED_FROM = 2, KNOWN_MOST = 8, FORFEIT = 8 };
+
+/* One in so many has no huge pages, in which what is not used is not to be seen. */
+enum { PROBE_EACH = 8 };
+
+static struct {
+	_Atomic bool looked; /* whether there are huge pages */
+	_Atomic int filled;  /* in a row */
+	_Atomic unsigned expected;
+} known;
 
 /* Once; blocks that are judged at the same time may all look. */
 static size_t find_huge_bytes(void)
 {
-	static _Atomic bool looked;
-	if (!atomic_load_explicit(&looked, memory_order_relaxed)) {
+	if (!atomic_load_explicit(&known.looked, memory_order_relaxed)) {
 		if (conf_wants_huge_pages())
 			vm_os_find_huge_pages();
-		atomic_store_explicit(&looked, true, memory_order_relaxed);
+		atomic_store_explicit(&known.looked, true, memory_order_relaxed);
 	}
 	return vm_os.huge_bytes;
 }
@@ -42,10 +55,18 @@ static bool is_filled(const char *block, size_t pages)
 void vm_fill_judge(const void *block, size_t bytes)
 {
 	size_t huge_bytes = find_huge_bytes();
-	if (!huge_bytes || bytes < FILL_BLOCK_LEAST * huge_bytes)
+	if (!huge_bytes || bytes < BLOCK_LEAST * huge_bytes)
 		return;
-	int filled = atomic_load_explicit(&vm_filled_blocks, memory_order_relaxed);
+	int filled = atomic_load_explicit(&known.filled, memory_order_relaxed);
 	filled = is_filled(block, bytes / vm_os.page_bytes) ? filled + 1 : filled - FORFEIT;
-	filled = filled > FILL_MOST ? FILL_MOST : filled < -FORFEIT ? -FORFEIT : filled;
-	atomic_store_explicit(&vm_filled_blocks, filled, memory_order_relaxed);
+	filled = filled > KNOWN_MOST ? KNOWN_MOST : filled < -FORFEIT ? -FORFEIT : filled;
+	atomic_store_explicit(&known.filled, filled, memory_order_relaxed);
+}
+
+bool vm_fill_expected(size_t bytes, size_t live_bytes)
+{
+	if (atomic_load_explicit(&known.filled, memory_order_relaxed) < EXPECTED_FROM ||
+	    bytes < BLOCK_LEAST * vm_os.huge_bytes || live_bytes < LIVE_LEAST * vm_os.huge_bytes)
+		return false;
+	return (atomic_fetch_add_explicit(&known.expected, 1, memory_order_relaxed) + 1) % PROBE_EACH;
 }

@@ -111,7 +111,7 @@ enum { MAPS_MOST = 2 };
 /* Under the lock: whether a block of so many bytes is to be filled by huge pages. */
 static bool wants_huge(const struct mapping *mapping, size_t bytes)
 {
-	return fill_expected(bytes, mapping->live_bytes + bytes) && vm_pool_may_keep_apart();
+	return vm_pool_may_keep_apart() && vm_fill_expected(bytes, mapping->live_bytes + bytes);
 }
 
 static bool take_pieces(struct pieces *pieces, size_t bytes)
