@@ -64,7 +64,7 @@ size_t vm_malloc_usable_size(void *block);
 /*
  * As malloc_trim(3): gives the kernel back all memory that is free - the calling thread's cache, the
  * shared caches, empty slabs, free pages, large ranges - and lowers the break, keeping `pad` bytes
- * at its top. What lies in other threads' caches stays, and so may the rest of one huge page. Returns 1
+ * at its top. What lies in other threads' caches stays, and a sixteenth of huge pages may. Returns 1
  * if memory was given back, else 0.
  */
 int vm_malloc_trim(size_t pad);
@@ -85,7 +85,7 @@ struct vm_stats {
 	uint64_t large_clean;       /* freed mapped ranges kept as address space only */
 	uint64_t heap_mapped;       /* heap regions: the break's range and others */
 	uint64_t heap_free_dirty;   /* free pages in them that still hold memory */
-	uint64_t heap_free_clean;   /* free pages in them that hold none, but for the rest of a huge page */
+	uint64_t heap_free_clean;   /* free pages in them that hold none, but for some in huge pages */
 	uint64_t meta_mapped;       /* the allocator's own records */
 	uint64_t break_bytes;       /* the part of heap_mapped that the break made */
 	uint64_t threads;           /* thread caches in use (count) */

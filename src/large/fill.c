@@ -10,8 +10,12 @@
 enum { STRETCHES = 4, STRETCH_MOST = 64 };
 
 /* A block of so many huge pages may be filled by them, where as many bytes are live as large blocks: what is resident
- * too early, at its end, is a quarter of that at most. */
-enum { BLOCK_LEAST = 2, LIVE_LEAST = 4 };
+ * too early, at its end, is a quarter of that at most. And it is no longer than so many times the longest that was
+ * filled, as what doubles: to be wrong about one costs no more. */
+enum { BLOCK_LEAST = 2, LIVE_LEAST = 4, LONGER_MOST = 2 };
+
+/* Whether there are huge pages is not looked up for shorter ones. */
+#define LOOK_LEAST (4 * MIB)
 
 /* So many filled ones in a row, of which no more than KNOWN_MOST count; as many stand for one that was not. */
 enum { EXPECTED_FROM = 2, KNOWN_MOST = 8, FORFEIT = 8 };
@@ -20,20 +24,16 @@ enum { EXPECTED_FROM = 2, KNOWN_MOST = 8, FORFEIT = 8 };
 enum { PROBE_EACH = 8 };
 
 static struct {
-	_Atomic bool looked; /* whether there are huge pages */
-	_Atomic int filled;  /* in a row */
+	_Atomic int filled;     /* in a row */
+	_Atomic size_t longest; /* of the filled ones */
 	_Atomic unsigned expected;
 } known;
 
-/* Once; blocks that are judged at the same time may all look. */
-static size_t find_huge_bytes(void)
+static bool is_long(size_t bytes)
 {
-	if (!atomic_load_explicit(&known.looked, memory_order_relaxed)) {
-		if (conf_wants_huge_pages())
-			vm_os_find_huge_pages();
-		atomic_store_explicit(&known.looked, true, memory_order_relaxed);
-	}
-	return vm_os.huge_bytes;
+	if (bytes >= LOOK_LEAST && conf_wants_huge_pages())
+		vm_os_find_huge_pages();
+	return vm_os.huge_bytes && bytes >= BLOCK_LEAST * vm_os.huge_bytes;
 }
 
 /* A stretch of each quarter, somewhere in it, of the last one its end: what is filled from the front on and not to
@@ -52,21 +52,27 @@ static bool is_filled(const char *block, size_t pages)
 	return true;
 }
 
+/* Of threads that do this at once one may count. */
 void vm_fill_judge(const void *block, size_t bytes)
 {
-	size_t huge_bytes = find_huge_bytes();
-	if (!huge_bytes || bytes < BLOCK_LEAST * huge_bytes)
+	if (!is_long(bytes))
 		return;
 	int filled = atomic_load_explicit(&known.filled, memory_order_relaxed);
-	filled = is_filled(block, bytes / vm_os.page_bytes) ? filled + 1 : filled - FORFEIT;
-	filled = filled > KNOWN_MOST ? KNOWN_MOST : filled < -FORFEIT ? -FORFEIT : filled;
+	if (is_filled(block, bytes / vm_os.page_bytes)) {
+		filled = filled < KNOWN_MOST ? filled + 1 : KNOWN_MOST;
+		if (bytes > atomic_load_explicit(&known.longest, memory_order_relaxed))
+			atomic_store_explicit(&known.longest, bytes, memory_order_relaxed);
+	} else {
+		filled = filled > 0 ? filled - FORFEIT : -FORFEIT;
+	}
 	atomic_store_explicit(&known.filled, filled, memory_order_relaxed);
 }
 
 bool vm_fill_expected(size_t bytes, size_t live_bytes)
 {
 	if (atomic_load_explicit(&known.filled, memory_order_relaxed) < EXPECTED_FROM ||
-	    bytes < BLOCK_LEAST * vm_os.huge_bytes || live_bytes < LIVE_LEAST * vm_os.huge_bytes)
+	    bytes < BLOCK_LEAST * vm_os.huge_bytes || live_bytes < LIVE_LEAST * vm_os.huge_bytes ||
+	    bytes / LONGER_MOST > atomic_load_explicit(&known.longest, memory_order_relaxed))
 		return false;
 	return (atomic_fetch_add_explicit(&known.expected, 1, memory_order_relaxed) + 1) % PROBE_EACH;
 }

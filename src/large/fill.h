@@ -4,8 +4,8 @@
  *
  * A block that will be filled comes cheaper by huge pages (MADV_HUGEPAGE): one fault for 512. One of which a byte
  * in 64 KiB is used would be resident whole. So blocks whose pages came one by one are looked at when they are freed
- * or grow, and what the last ones were the next is expected to be; one in eight comes by pages, to go on knowing. Any
- * thread, no lock. errno is preserved.
+ * or move as they grow, and what the last ones were the next is expected to be; one in eight comes by pages, to go on
+ * knowing. Any thread, no lock. errno is preserved.
  */
 #ifndef VM_FILL_H
 #define VM_FILL_H

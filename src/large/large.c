@@ -53,10 +53,22 @@ static bool mark_parked(struct range *range)
 	return true;
 }
 
+/* A live block of the caller's, which is about to be free or to move. */
+static inline void judge_fill(struct range *range)
+{
+	if (LIKELY(!range->fresh))
+		return;
+	range->fresh = false;
+	vm_fill_judge((void *)range->start, range->bytes);
+}
+
 bool vm_large_park(void *block, unsigned place)
 {
 	struct range *range = block_at(vm_pool_unlocked(), block);
-	if (UNLIKELY(!range) || range->bytes > parked_bytes_most() || !mark_parked(range))
+	if (UNLIKELY(!range))
+		return false;
+	judge_fill(range);
+	if (range->bytes > parked_bytes_most() || !mark_parked(range))
 		return false;
 	if (pool_park(place, range))
 		return true;
@@ -100,19 +112,14 @@ struct pieces {
 	size_t spare;
 	uintptr_t mapped; /* the map that the block is in */
 	size_t mapped_bytes;
-	bool wants_huge;  /* the block */
-	bool is_huge;     /* the map */
+	bool wants_huge;  /* the block, once it is mapped */
+	bool is_apart;    /* the map: advice was given, if the kernel took it or not */
+	bool is_huge;     /* it took it */
 	const struct range *misplaced; /* or NULL: the first try */
 };
 
 /* Those two. */
 enum { MAPS_MOST = 2 };
-
-/* Under the lock: whether a block of so many bytes is to be filled by huge pages. */
-static bool wants_huge(const struct mapping *mapping, size_t bytes)
-{
-	return vm_pool_may_keep_apart() && vm_fill_expected(bytes, mapping->live_bytes + bytes);
-}
 
 static bool take_pieces(struct pieces *pieces, size_t bytes)
 {
@@ -120,8 +127,9 @@ static bool take_pieces(struct pieces *pieces, size_t bytes)
 	bool paid = vm_mapping_prepay(mapping, PIECES_MOST) && vm_pool_reserve_segments(MAPS_MOST);
 	pieces->mapped = 0;
 	pieces->misplaced = NULL;
-	pieces->is_huge = false;
-	pieces->wants_huge = wants_huge(mapping, bytes);
+	pieces->is_apart = pieces->is_huge = false;
+	pieces->wants_huge = vm_pool_may_keep_apart() &&
+			     vm_fill_expected(bytes, mapping->live_bytes + bytes);
 	if (paid) {
 		for (int i = 0; i < PIECES_MOST; i++)
 			pieces->range[i] = vm_mapping_take_record(mapping);
@@ -145,7 +153,7 @@ static void enter_maps(const struct pieces *pieces)
 	const struct range *misplaced = pieces->misplaced;
 	if (misplaced)
 		vm_vma_mapped(maps, misplaced->start, misplaced->bytes);
-	if (pieces->is_huge)
+	if (pieces->is_apart)
 		vm_vma_mapped_apart(maps, pieces->mapped, pieces->mapped_bytes);
 	else if (pieces->mapped)
 		vm_vma_mapped(maps, pieces->mapped, pieces->mapped_bytes);
@@ -202,9 +210,11 @@ static void *map_new(size_t bytes, size_t alignment)
 	uintptr_t start = alignment <= vm_os.page_bytes
 				  ? map(&pieces, bytes)
 				  : map_aligned(bytes, alignment, &pieces, &unwanted);
-	/* What lies beside an aligned block is unmapped, which is one map less if it is of another kind. */
-	if (start && pieces.wants_huge && pieces.mapped_bytes == bytes)
+	/* One that was cut out of a longer map has none: that would be two maps more until what lies beside it goes. */
+	if (start && pieces.wants_huge && pieces.mapped_bytes == bytes) {
+		pieces.is_apart = true;
 		pieces.is_huge = vm_os_advise_huge((void *)start, bytes);
+	}
 
 	struct mapping *mapping = vm_pool_return();
 	enter_maps(&pieces);
@@ -236,7 +246,8 @@ static void *remap(struct mapping *mapping, struct range *range, size_t bytes)
 	bool was_live = range->state == RANGE_LIVE;
 	size_t old_bytes = range->bytes;
 	bool movable = may_move(range);
-	bool huge = wants_huge(mapping, bytes);
+	size_t live = mapping->live_bytes + bytes - (was_live ? old_bytes : 0);
+	bool huge = vm_fill_expected(bytes, live);
 	bool may_lengthen = movable || vm_vma_ends_at(maps, range_end(range));
 	struct segment *gone = may_lengthen ? vm_pool_take_out(range->start, old_bytes) : NULL;
 	if (gone) {
@@ -258,6 +269,7 @@ static void *remap(struct mapping *mapping, struct range *range, size_t bytes)
 	if (moved) {
 		range->start = (uintptr_t)moved;
 		range->bytes = bytes;
+		range->fresh = was_live && !huge && bytes >= old_bytes + old_bytes / 4;
 		vm_vma_drop(maps, gone);
 		vm_vma_mapped_apart(maps, range->start, range->bytes);
 		vm_footprint_grown(FOOTPRINT_LARGE, bytes - min_size(old_bytes, bytes));
@@ -345,19 +357,8 @@ void *vm_large_alloc_at_any_price(size_t bytes, size_t alignment, size_t *dirty)
 	return alloc(bytes, alignment, dirty, true);
 }
 
-/* For a block of the caller's, or any other pointer. */
-static void judge_fill(void *block)
-{
-	struct range *range = block_at(vm_pool_unlocked(), block);
-	if (range && range->fresh) {
-		range->fresh = false;
-		vm_fill_judge(block, range->bytes);
-	}
-}
-
 bool vm_large_free(void *block)
 {
-	judge_fill(block);
 	struct pool_batch batch;
 	vm_pool_batch_init(&batch);
 	uint64_t now_ms = vm_os_now_ms();
@@ -447,7 +448,9 @@ static void *copy_to_lengthened(void *block, size_t bytes)
 
 void *vm_large_move(void *block, size_t bytes)
 {
-	judge_fill(block);
+	struct range *range = block_at(vm_pool_unlocked(), block);
+	if (LIKELY(range))
+		judge_fill(range);
 	bytes = round_to_pages(bytes);
 	void *copy = copy_to_dirty(block, bytes);
 	if (!copy)

@@ -30,8 +30,8 @@ void *vm_large_alloc(size_t bytes, size_t alignment, size_t *dirty);
 void *vm_large_alloc_at_any_price(size_t bytes, size_t alignment, size_t *dirty);
 
 /*
- * The quick ways, without the lock, for a block that is made and freed again and again: vm_large_park
- * frees a block into a place that is empty, where vm_large_take_parked finds it if it is of `bytes`
+ * The quick ways, without the lock, for a block that is made and freed again and again: vm_large_park, with which each
+ * free begins, frees a block into a place that is empty, where vm_large_take_parked finds it if it is of `bytes`
  * and aligned; its content is any. False or NULL: to be done by vm_large_free or vm_large_alloc.
  * Threads may share a place. vm_large_park preserves errno.
  */

@@ -40,6 +40,7 @@ struct range *vm_mapping_take_record(struct mapping *mapping)
 	mapping->spare_count--;
 	mapping->held_count++;
 	range->state = RANGE_HELD;
+	range->fresh = false;
 	return range;
 }
 
@@ -201,7 +202,6 @@ struct range *vm_mapping_best(const struct mapping *mapping, size_t bytes, size_
 static void become_live(struct mapping *mapping, struct range *range)
 {
 	range->state = RANGE_LIVE;
-	range->fresh = false;
 	vm_index_insert(&mapping->live, range->start, range);
 	count_live(mapping, range->bytes);
 }

@@ -27,7 +27,7 @@ struct range {
 	uint64_t freed_ms; /* DIRTY: when its longest freed part was freed */
 	enum range_state state;
 	bool has_memory;   /* HELD: it was DIRTY */
-	bool fresh;        /* LIVE: the kernel made it for this block, by small pages (fill.h) */
+	bool fresh;        /* LIVE: from the kernel, by small pages, and not judged as yet (fill.h) */
 	_Atomic bool parked; /* LIVE: freed, but not in the table yet (pool.h) */
 	struct segment *gone; /* HELD: to be unmapped; what it was in the model of maps (vma.h) */
 };

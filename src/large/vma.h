@@ -56,7 +56,7 @@ void vm_vma_release(struct vma_model *model, size_t segments);
 /* A new map. Takes up to 1 record. */
 void vm_vma_mapped(struct vma_model *model, uintptr_t start, size_t bytes);
 
-/* A map that merges with nothing for all that is known, because mremap made it. Takes 1 record. */
+/* A map that merges with nothing for all that is known: mremap made it, or it was given advice. Takes 1 record. */
 void vm_vma_mapped_apart(struct vma_model *model, uintptr_t start, size_t bytes);
 
 /* All of the range is ours, and leaves the model: what it consisted of is the caller's, as a chain by

@@ -23,7 +23,7 @@
 	X(dirty_bytes, BYTES, 64 * MIB, 0, 64 * GIB,                                               \
 	  "freed memory that may raise the peak, or a quarter of the live, if that is more")       \
 	X(huge_pages, SWITCH, 1, 0, 1,                                                             \
-	  "ask for huge pages where much memory is filled, unless map_count is off")                  \
+	  "ask for huge pages where much memory is filled, unless map_count is off")               \
 	X(report_failures, SWITCH, 1, 0, 1,                                                        \
 	  "tell on stderr, once for each cause, why memory was refused")                           \
 	X(map_share, COUNT, 25, 1, 100,                                                            \

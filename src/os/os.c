@@ -152,9 +152,41 @@ void *vm_os_remap(void *address, size_t old_bytes, size_t new_bytes, bool may_mo
 	return moved == MAP_FAILED ? NULL : moved;
 }
 
+/* Whether any were asked for. */
+static _Atomic bool has_huge_pages;
+
+/* The kernel takes part of a huge page out of the map, but keeps the memory until it is short of any, unless the page
+ * was cut in pieces, as MADV_FREE does at once. (4 GiB of blocks of 4000 B, of which one in 64 stays, then malloc_trim:
+ * 94 MB resident, of 4.2 GB taken from the system.) */
+static void cut_huge_page(uintptr_t start, uintptr_t end)
+{
+	if (start < end)
+		os_syscall(SYS_madvise, (long)start, (long)(end - start), MADV_FREE, 0);
+}
+
+static void cut_huge_pages_at_ends(uintptr_t start, uintptr_t end)
+{
+	uintptr_t first_end = align_up(start, vm_os.huge_bytes);
+	uintptr_t last_start = align_down(end, vm_os.huge_bytes);
+	if (first_end > last_start) {
+		cut_huge_page(start, end);
+	} else {
+		cut_huge_page(start, first_end);
+		cut_huge_page(last_start, end);
+	}
+}
+
 bool vm_os_purge(void *address, size_t bytes)
 {
 	return !madvise(address, bytes, MADV_DONTNEED);
+}
+
+bool vm_os_purge_for_good(void *address, size_t bytes)
+{
+	uintptr_t start = (uintptr_t)address;
+	if (atomic_load_explicit(&has_huge_pages, memory_order_relaxed))
+		cut_huge_pages_at_ends(start, start + bytes);
+	return vm_os_purge(address, bytes);
 }
 
 #define HUGE_MOST (2 * MIB)
@@ -166,6 +198,9 @@ bool vm_os_purge(void *address, size_t bytes)
  */
 void vm_os_find_huge_pages(void)
 {
+	static _Atomic bool looked;
+	if (atomic_exchange_explicit(&looked, true, memory_order_relaxed))
+		return;
 	char text[40] = {0};
 	int file = open_file("/sys/kernel/mm/transparent_hugepage/enabled");
 	if (file < 0)
@@ -180,6 +215,7 @@ void vm_os_find_huge_pages(void)
 /* Not MADV_HUGEPAGE for the heap: that would cut the map in pieces, and have the kernel put back what is purged. */
 bool vm_os_make_huge(void *address)
 {
+	atomic_store_explicit(&has_huge_pages, true, memory_order_relaxed);
 	return !os_syscall(SYS_madvise, (long)address, (long)vm_os.huge_bytes, MADV_COLLAPSE, 0);
 }
 
@@ -192,7 +228,7 @@ bool vm_os_advise_huge(void *address, size_t bytes)
  * @system-service), but not for a file. */
 size_t vm_os_count_resident(const void *address, size_t pages)
 {
-	uint64_t entries[512]; /* Documentation/admin-guide/mm/pagemap.rst */
+	uint64_t entries[OS_COUNT_MOST]; /* Documentation/admin-guide/mm/pagemap.rst */
 	const int present = 63;
 	int file = open_file("/proc/self/pagemap");
 	if (file < 0)

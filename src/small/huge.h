@@ -21,7 +21,7 @@
 
 struct region;
 
-/* Under the page heap's lock: looks once whether there are huge pages, for a heap of so many bytes. */
+/* Under the page heap's lock: looks whether there are huge pages, for a heap of so many bytes. */
 void vm_huge_find(size_t heap_bytes);
 
 /*
@@ -31,6 +31,9 @@ void vm_huge_find(size_t heap_bytes);
  */
 void vm_huge_taken(const struct region *region, uintptr_t start, uintptr_t end, size_t live,
 		   uintptr_t clean_end);
+
+/* Under the page heap's lock, now and then: has one more looked at for whether it is filled. */
+void vm_huge_tick(size_t live);
 
 extern _Atomic bool vm_huge_noted HIDDEN;
 

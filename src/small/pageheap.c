@@ -445,11 +445,14 @@ static void begin_purge(struct run *run)
 }
 
 /* Without the lock. A run's dirty pages may lie anywhere in it: purging clean ones costs little. */
-static bool purge_memory(const struct run *run)
+static bool purge_memory(const struct run *run, bool for_good)
 {
 	uintptr_t from = align_up(run->start, vm_os.page_bytes);
 	uintptr_t to = align_down(run_end(run), vm_os.page_bytes);
-	return to > from && vm_os_purge((void *)from, to - from);
+	if (to <= from)
+		return false;
+	return for_good ? vm_os_purge_for_good((void *)from, to - from)
+			: vm_os_purge((void *)from, to - from);
 }
 
 static void finish_purge(struct run *run, bool purged, uint64_t now_ms)
@@ -509,7 +512,7 @@ static struct run *cut_off(struct run *run, size_t pages_below)
  * after `now_ms`, unless it joins a larger part that stayed, and ends the round. Holds the lock on entry
  * and return, but not while memory is given back. Returns the pages given back.
  */
-static size_t purge(uint64_t until_ms, size_t keep_pages, size_t pad_pages, uint64_t now_ms)
+static size_t purge(uint64_t until_ms, size_t keep_pages, size_t pad_pages, uint64_t now_ms, bool for_good)
 {
 	size_t done = 0;
 	struct run *batch[PURGE_BATCH];
@@ -536,7 +539,7 @@ static size_t purge(uint64_t until_ms, size_t keep_pages, size_t pad_pages, uint
 			break;
 		lock_release(&heap.lock);
 		for (size_t i = 0; i < count; i++)
-			purged[i] = purge_memory(batch[i]);
+			purged[i] = purge_memory(batch[i], for_good);
 		lock_take(&heap.lock);
 		for (size_t i = 0; i < count; i++) {
 			done += purged[i] ? batch[i]->dirty_pages : 0;
@@ -552,7 +555,7 @@ static void bound_dirty(uint64_t now_ms)
 {
 	size_t allowed = note_footprint();
 	if (heap.dirty_pages > allowed)
-		purge(now_ms, allowed - allowed / 8, 0, now_ms);
+		purge(now_ms, allowed - allowed / 8, 0, now_ms, false);
 }
 
 /* So many bytes of what was freed at `until_ms` or before. */
@@ -562,7 +565,7 @@ static void pay(struct allowance *allowance, size_t bytes, uint64_t until_ms, ui
 	if (!pages)
 		return;
 	size_t keep = heap.dirty_pages - min_size(heap.dirty_pages, pages);
-	allowance_use(allowance, purge(until_ms, keep, 0, now_ms) << PAGE_SHIFT);
+	allowance_use(allowance, purge(until_ms, keep, 0, now_ms, false) << PAGE_SHIFT);
 }
 
 void vm_pageheap_give_back_for(size_t bytes, uint64_t now_ms)
@@ -731,7 +734,8 @@ void vm_pageheap_tick(uint64_t now_ms)
 	atomic_store_explicit(&heap.next_tick_ms, now_ms + vm_options.decay_ms / 8 + 1,
 			      memory_order_relaxed);
 	lock_take(&heap.lock);
-	purge(ago(now_ms, conf_long_decay_ms()), 0, 0, now_ms);
+	vm_huge_tick(live_pages() << PAGE_SHIFT);
+	purge(ago(now_ms, conf_long_decay_ms()), 0, 0, now_ms, true);
 	size_t allowed = vm_footprint_allowed(&heap.for_age, heap.dirty_pages << PAGE_SHIFT, now_ms);
 	pay(&heap.for_age, allowed, ago(now_ms, vm_options.decay_ms), now_ms);
 	lock_release(&heap.lock);
@@ -754,7 +758,7 @@ bool vm_pageheap_trim(size_t pad)
 		struct run *top = top_run(&vm_regions[i]);
 		lowered |= top && lower(top, pad_pages);
 	}
-	bool purged = purge(now_ms, 0, pad_pages, now_ms) > 0;
+	bool purged = purge(now_ms, 0, pad_pages, now_ms, true) > 0;
 	lock_release(&heap.lock);
 	return lowered || purged;
 }

@@ -96,7 +96,7 @@ size_t vm_slab_purge(const struct run *slab)
 			to += step;
 		if (to == from)
 			continue;
-		if (vm_os_purge((void *)from, to - from))
+		if (vm_os_purge_for_good((void *)from, to - from))
 			purged += (to - from) >> PAGE_SHIFT;
 		from = to;
 	}

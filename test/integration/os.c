@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -199,15 +200,35 @@ START_TEST(pages_that_have_memory_are_counted)
 }
 END_TEST
 
-START_TEST(an_advised_range_is_filled_by_huge_pages)
+START_TEST(huge_pages_are_looked_for_once)
 {
 	setup();
 	vm_os_find_huge_pages();
-	if (!vm_os.huge_bytes)
-		return; /* the machine has none for programs that ask */
+	vm_os.huge_bytes = page;
+	vm_os_find_huge_pages();
+	ck_assert_uint_eq(vm_os.huge_bytes, page);
+}
+END_TEST
+
+/* A new range of so many huge pages that one begins; NULL where the machine has none for programs that ask. */
+static char *map_huge(size_t pages)
+{
+	vm_os_find_huge_pages();
 	size_t huge = vm_os.huge_bytes;
-	char *range = vm_os_map(5 * huge);
-	char *place = range + (-(uintptr_t)range & (huge - 1));
+	if (!huge)
+		return NULL;
+	char *range = vm_os_map((pages + 1) * huge);
+	must(range);
+	return range + (-(uintptr_t)range & (huge - 1));
+}
+
+START_TEST(an_advised_range_is_filled_by_huge_pages)
+{
+	setup();
+	char *place = map_huge(4);
+	if (!place)
+		return;
+	size_t huge = vm_os.huge_bytes;
 	unsigned maps = maps_count();
 	errno = 0;
 	bool advised = vm_os_advise_huge(place + huge, 2 * huge);
@@ -222,15 +243,51 @@ START_TEST(an_advised_range_is_filled_by_huge_pages)
 }
 END_TEST
 
+/* A figure of the whole machine's. */
+static uint64_t vmstat(const char *name)
+{
+	char line[100];
+	uint64_t figure = 0;
+	FILE *file = fopen("/proc/vmstat", "r");
+	must(file);
+	while (fgets(line, sizeof line, file))
+		if (!strncmp(line, name, strlen(name)))
+			figure = strtoull(line + strlen(name), NULL, 10);
+	fclose(file);
+	return figure;
+}
+
+START_TEST(part_of_a_huge_page_that_is_purged_for_good_is_free_at_once)
+{
+	enum { PAGES = 8 };
+	setup();
+	char *place = map_huge(PAGES);
+	if (!place)
+		return;
+	size_t huge = vm_os.huge_bytes;
+	for (size_t i = 0; i < PAGES; i++)
+		place[i * huge] = 1;
+	for (size_t i = 0; i < PAGES; i++)
+		if (!vm_os_make_huge(place + i * huge))
+			return; /* memory is in pieces, or the kernel is old */
+	uint64_t split = vmstat("thp_split_page ");
+	for (size_t i = 0; i < PAGES; i++)
+		ck_assert(vm_os_purge_for_good(place + i * huge + page, huge - page));
+	ck_assert_uint_ge(vmstat("thp_split_page "), split + PAGES);
+	for (size_t i = 0; i < PAGES; i++) {
+		ck_assert_int_eq(place[i * huge], 1);
+		ck_assert_uint_eq(vm_os_count_resident(place + i * huge, huge / page), 1);
+	}
+}
+END_TEST
+
 START_TEST(a_huge_page_keeps_what_was_there_and_changes_no_map)
 {
 	setup();
-	vm_os_find_huge_pages();
-	if (!vm_os.huge_bytes)
-		return; /* the machine has none for programs that ask */
+	char *place = map_huge(2);
+	if (!place)
+		return;
 	size_t huge = vm_os.huge_bytes;
-	char *range = vm_os_map(3 * huge);
-	char *place = range + (-(uintptr_t)range & (huge - 1));
 	pattern_fill(place + page, page, 1);
 	unsigned maps = maps_count();
 	size_t resident = proc_status_bytes("VmRSS:");
@@ -397,7 +454,9 @@ int main(void)
 		a_reserve_costs_nothing_and_is_committed_in_parts,
 		purged_memory_reads_as_zero_unless_it_is_locked,
 		pages_that_have_memory_are_counted,
+		huge_pages_are_looked_for_once,
 		an_advised_range_is_filled_by_huge_pages,
+		part_of_a_huge_page_that_is_purged_for_good_is_free_at_once,
 		a_huge_page_keeps_what_was_there_and_changes_no_map,
 		a_map_moves_only_where_it_may,
 		the_cause_is_the_limit_that_is_reached,

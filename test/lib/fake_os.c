@@ -295,8 +295,16 @@ bool vm_os_purge(void *address, size_t bytes)
 	return purged;
 }
 
+bool vm_os_purge_for_good(void *address, size_t bytes)
+{
+	fake_os.purges_for_good++;
+	return vm_os_purge(address, bytes);
+}
+
 void vm_os_find_huge_pages(void)
 {
+	if (fake_os.huge_looks)
+		return;
 	fake_os.huge_looks++;
 	vm_os.huge_bytes = fake_os.huge_bytes;
 }
@@ -329,6 +337,8 @@ bool vm_os_advise_huge(void *address, size_t bytes)
 			     (is_huge || room_for_splits(splits_of_change(start, end, FAKE_HUGE))));
 	if (advised && !is_huge)
 		change(start, end, FAKE_HUGE);
+	else if (!advised && !fake_os.huge_refused && room_for_splits(1))
+		fake_maps_split(start); /* of two that it takes the first was made */
 	unlock();
 	return advised;
 }

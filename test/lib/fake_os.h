@@ -43,6 +43,7 @@ struct fake_os {
 	_Atomic uint64_t refusals; /* of them, for whatever reason */
 	uint64_t unmaps;           /* calls */
 	uint64_t purges;           /* calls */
+	uint64_t purges_for_good;  /* those of them */
 	uint64_t huge_looks;       /* whether there are huge pages */
 	uint64_t huge_pages;       /* calls for one */
 	void *huge_page;           /* the last of them */

@@ -42,6 +42,7 @@ static void setup(void)
 	vm_os_init();
 	vm_conf_init();
 	fake_os.huge_bytes = 8 * PAGE_BYTES;
+	vm_os_find_huge_pages(); /* as the heap has done */
 }
 
 static size_t checked_bytes(const struct storm *storm, const struct block *block)

@@ -545,6 +545,7 @@ START_TEST(no_more_stays_dirty_than_may)
 	struct vm_stats figures = stats();
 	ck_assert_uint_le(figures.heap_free_dirty, max_size(MIB, figures.medium_live));
 	ck_assert_uint_gt(figures.purges, 0);
+	ck_assert_uint_eq(fake_os.purges_for_good, 0); /* as is quickest */
 	check();
 }
 END_TEST
@@ -932,10 +933,17 @@ static size_t huge_pages_passed(void)
 	return (align_down(last, HUGE_BYTES) - align_up(region->base, HUGE_BYTES)) / HUGE_BYTES;
 }
 
+static void tick_for_huge_pages(void)
+{
+	vm_pageheap_tick(fake_os_advance(vm_options.decay_ms));
+	huge_make();
+}
+
 START_TEST(what_is_filled_becomes_huge_one_after_the_heap_has_grown_past)
 {
 	set_up_and_find_huge_pages();
 	fill_with_memory(3, 0);
+	tick_for_huge_pages();
 	ck_assert_uint_eq(fake_os.huge_pages, 0);
 	fill_with_memory(31, 0);
 	ck_assert_uint_eq(fake_os.huge_pages, huge_pages_passed() - 1);
@@ -947,7 +955,8 @@ START_TEST(two_huge_pages_are_made_for_one_that_the_heap_grows_by)
 {
 	setup();
 	fill_with_memory(10, 0);
-	fake_os.huge_bytes = vm_os.huge_bytes = HUGE_BYTES;
+	fake_os.huge_bytes = HUGE_BYTES;
+	vm_os.huge_bytes = HUGE_BYTES;
 	for (size_t more = 0; more < 9; more++) {
 		ck_assert_uint_eq(fake_os.huge_pages, 2 * more);
 		fill_with_memory(11 + more, 0);
@@ -971,12 +980,40 @@ START_TEST(what_has_less_memory_is_not_made_huge)
 }
 END_TEST
 
-START_TEST(what_was_begun_huge_is_not_looked_at_again)
+START_TEST(what_is_filled_later_is_made_huge_one_by_each_tick)
 {
+	bool zeroed;
 	set_up_and_find_huge_pages();
-	fill_with_memory(60, 0);
-	ck_assert_uint_le(fake_os.huge_pages, huge_pages_passed() + 1);
-	ck_assert_uint_ge(fake_os.huge_pages, huge_pages_passed());
+	struct run *run = vm_run_alloc(20 * HUGE_BYTES >> PAGE_SHIFT, 1, &zeroed);
+	huge_make();
+	memset((void *)run->start, 1, bytes_of(run));
+	for (uint64_t asked = 0; asked < huge_pages_passed() - 3; asked++) {
+		ck_assert_uint_eq(fake_os.huge_pages, asked);
+		tick_for_huge_pages();
+	}
+	tick_for_huge_pages();
+	ck_assert_uint_eq(fake_os.huge_pages, huge_pages_passed() - 3); /* two were looked at before */
+}
+END_TEST
+
+START_TEST(what_was_given_back_at_the_top_and_comes_again_is_made_huge_again)
+{
+	struct run *slabs[2000];
+	size_t count = 0;
+	set_up_and_find_huge_pages();
+	fill_with_memory(6, 0);
+	for (int round = 0; round < 3; round++) {
+		fake_os.huge_pages = 0;
+		for (count = 0; huge_pages_passed() < 20; count++) {
+			must(count < 2000 && (slabs[count] = take_slab(class_of_size(64))));
+			memset((void *)slabs[count]->start, 1, bytes_of(slabs[count]));
+		}
+		ck_assert_uint_gt(fake_os.huge_pages, 5);
+		while (count)
+			vm_run_free_slab(slabs[--count]);
+		vm_pageheap_trim(0);
+		ck_assert_uint_lt(huge_pages_passed(), 8);
+	}
 }
 END_TEST
 
@@ -987,6 +1024,27 @@ START_TEST(after_a_filled_one_was_refused_32_are_not_asked_for)
 	fill_with_memory(10, 0);
 	ck_assert_uint_ge(fake_os.huge_pages, 1);
 	ck_assert_uint_le(fake_os.huge_pages, 2);
+}
+END_TEST
+
+/* Two runs, the lower one of which is freed. */
+static void free_below_another(size_t pages)
+{
+	bool zeroed;
+	struct run *run = vm_run_alloc(pages, 1, &zeroed);
+	must(vm_run_alloc(1, 1, &zeroed));
+	vm_run_free(run);
+}
+
+START_TEST(what_was_no_use_for_long_and_what_is_trimmed_goes_for_good)
+{
+	setup();
+	free_below_another(10);
+	vm_pageheap_tick(fake_os_advance(5 * vm_options.decay_ms));
+	ck_assert_uint_eq(fake_os.purges_for_good, 1);
+	free_below_another(10);
+	vm_pageheap_trim(0);
+	ck_assert_uint_eq(fake_os.purges_for_good, 2);
 }
 END_TEST
 
@@ -1001,7 +1059,7 @@ static uint64_t looks_for_huge_pages(void)
 	return fake_os.huge_looks;
 }
 
-START_TEST(huge_pages_are_looked_for_once)
+START_TEST(huge_pages_are_looked_for_from_one_mebibyte_on)
 {
 	ck_assert_uint_eq(looks_for_huge_pages(), 1);
 }
@@ -1217,9 +1275,11 @@ int main(void)
 		two_huge_pages_are_made_for_one_that_the_heap_grows_by,
 		a_sixteenth_of_a_filled_huge_page_may_have_no_memory,
 		what_has_less_memory_is_not_made_huge,
-		what_was_begun_huge_is_not_looked_at_again,
+		what_is_filled_later_is_made_huge_one_by_each_tick,
+		what_was_given_back_at_the_top_and_comes_again_is_made_huge_again,
 		after_a_filled_one_was_refused_32_are_not_asked_for,
-		huge_pages_are_looked_for_once,
+		what_was_no_use_for_long_and_what_is_trimmed_goes_for_good,
+		huge_pages_are_looked_for_from_one_mebibyte_on,
 		no_huge_pages_are_looked_for_where_the_option_says_so,
 		no_huge_pages_are_looked_for_where_no_file_is_to_be_opened,
 		sizes_beyond_any_run_are_refused,
