@@ -11,8 +11,8 @@ enum { STRETCHES = 4, STRETCH_MOST = 64 };
 
 /* A block of so many huge pages may be filled by them, where as many bytes are live as large blocks: what is resident
  * too early, at its end, is a quarter of that at most. And it is no longer than so many times the longest that was
- * filled, as what doubles: to be wrong about one costs no more. */
-enum { BLOCK_LEAST = 2, LIVE_LEAST = 4, LONGER_MOST = 2 };
+ * filled, which for what doubles may be the one before the last: to be wrong about one costs no more. */
+enum { BLOCK_LEAST = 2, LIVE_LEAST = 4, LONGER_MOST = 4 };
 
 /* Whether there are huge pages is not looked up for shorter ones. */
 #define LOOK_LEAST (4 * MIB)

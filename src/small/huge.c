@@ -28,7 +28,7 @@ enum { FILLED_AT_ONCE = 2 };
 enum { FILLED_BUT_FOR = 16 };
 
 /* So many times nothing is asked for after one was refused: where memory is in pieces, the kernel looks long for
- * the next. */
+ * the next. And so many ticks nothing is looked at after all were. */
 enum { PAUSE = 32 };
 
 /* Whether there are any is looked up, in 20 us, by a heap of this size, which a filter of the program's is not
@@ -38,11 +38,12 @@ enum { PAUSE = 32 };
 /* How far a region has been gone through. */
 struct passage {
 	uintptr_t end;  /* of the last huge page that the heap has grown past */
-	uintptr_t next; /* to be looked at for whether it is filled; 0: none was as yet */
+	uintptr_t next; /* to be looked at for whether it is filled; 0: the first */
 };
 
 static struct {
-	unsigned pause; /* so many times more nothing is asked for; under the lock */
+	unsigned pause;    /* so many times more nothing is asked for; under the lock */
+	unsigned rest;     /* so many ticks more nothing is looked at */
 	_Atomic bool refused;
 	struct passage passages[REGIONS_MOST];
 	void *_Atomic begun;  /* to be made one, or NULL. Of two that are noted at once the second is. */
@@ -92,14 +93,14 @@ static uintptr_t next_filled(struct passage *passage, const struct region *regio
 	return page;
 }
 
-static void note_filled(const struct region *region, int most)
+static bool note_filled(const struct region *region, int most)
 {
 	struct passage *passage = passage_of(region);
-	for (int i = 0; i < most; i++) {
-		uintptr_t page = next_filled(passage, region);
-		if (page)
-			note(&huge.filled[i], page);
-	}
+	int noted = 0;
+	uintptr_t page;
+	while (noted < most && (page = next_filled(passage, region)))
+		note(&huge.filled[noted++], page);
+	return noted;
 }
 
 static bool lets_fill(size_t live)
@@ -128,12 +129,21 @@ void vm_huge_taken(const struct region *region, uintptr_t start, uintptr_t end, 
 	note(&huge.begun, page);
 }
 
+/* Once all were looked at, it begins anew after a while: what was given back may have been filled again. */
 void vm_huge_tick(size_t live)
 {
 	if (!lets_fill(live) || pauses())
 		return;
+	if (huge.rest) {
+		huge.rest--;
+		return;
+	}
 	for (unsigned i = 0; i < region_count(); i++)
-		note_filled(&vm_regions[i], 1);
+		if (note_filled(&vm_regions[i], 1))
+			return;
+	for (unsigned i = 0; i < region_count(); i++)
+		huge.passages[i].next = 0;
+	huge.rest = PAUSE;
 }
 
 static bool is_filled(void *page)

@@ -264,8 +264,9 @@ START_TEST(a_block_that_doubles_is_judged_each_time)
 		must(block = vm_large_move(block, bytes));
 		memset(block, 1, bytes);
 	}
-	must(block = vm_large_move(block, 8 * MIB));
 	ck_assert_uint_eq(fake_os.huge_advices, 1);
+	must(block = vm_large_move(block, 8 * MIB)); /* four times the last one that was judged */
+	ck_assert_uint_eq(fake_os.huge_advices, 2);
 	drop(block);
 }
 END_TEST
@@ -281,16 +282,16 @@ START_TEST(what_a_block_grows_by_is_not_live_twice)
 }
 END_TEST
 
-START_TEST(blocks_more_than_twice_as_long_as_any_filled_one_have_none)
+START_TEST(blocks_more_than_four_times_as_long_as_any_filled_one_have_none)
 {
 	setup();
 	fill_and_drop(2, MIB);
 	uint64_t before = fake_os.huge_advices;
 	for (int i = 0; i < 10; i++)
-		drop(alloc(2 * MIB + 2 * PAGE));
+		drop(alloc(4 * MIB + 4 * PAGE));
 	ck_assert_uint_eq(fake_os.huge_advices, before);
 	judge_filled(10);
-	ck_assert(is_advised(2 * MIB));
+	ck_assert(is_advised(4 * MIB));
 }
 END_TEST
 
@@ -402,7 +403,7 @@ int main(void)
 		a_block_that_grows_by_little_is_judged_once,
 		a_block_that_doubles_is_judged_each_time,
 		what_a_block_grows_by_is_not_live_twice,
-		blocks_more_than_twice_as_long_as_any_filled_one_have_none,
+		blocks_more_than_four_times_as_long_as_any_filled_one_have_none,
 		a_block_that_grows_is_judged_and_has_huge_pages,
 		what_an_advice_was_refused_for_counts_as_a_map_of_its_own,
 		maps_of_two_kinds_side_by_side_are_counted,
