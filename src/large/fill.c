@@ -17,16 +17,20 @@ enum { BLOCK_LEAST = 2, LIVE_LEAST = 4, LONGER_MOST = 4 };
 /* Whether there are huge pages is not looked up for shorter ones. */
 #define LOOK_LEAST (4 * MIB)
 
-/* So many filled ones in a row, of which no more than KNOWN_MOST count; as many stand for one that was not. */
-enum { EXPECTED_FROM = 2, KNOWN_MOST = 8, FORFEIT = 8 };
+/* From so many filled ones on; one that was not makes up for KNOWN_MOST, and more than so many are not counted. */
+enum { EXPECTED_FROM = 2, KNOWN_MOST = 8 };
 
-/* One in so many has no huge pages, in which what is not used is not to be seen. */
+/* One in so many, at no regular distance, has no huge pages, in which what is not used is not to be seen. */
 enum { PROBE_EACH = 8 };
 
+/* So many at most have them before one that had none is judged: as many may prove to be used in part. */
+enum { TRUSTED_MOST = 16 };
+
 static struct {
-	_Atomic int filled;     /* in a row */
+	_Atomic int filled;     /* less what those that were not make up for */
 	_Atomic size_t longest; /* of the filled ones */
-	_Atomic unsigned expected;
+	_Atomic unsigned asked;
+	_Atomic int trusted;    /* so many more */
 } known;
 
 static bool is_long(size_t bytes)
@@ -60,10 +64,11 @@ void vm_fill_judge(const void *block, size_t bytes)
 	int filled = atomic_load_explicit(&known.filled, memory_order_relaxed);
 	if (is_filled(block, bytes / vm_os.page_bytes)) {
 		filled = filled < KNOWN_MOST ? filled + 1 : KNOWN_MOST;
+		atomic_store_explicit(&known.trusted, TRUSTED_MOST, memory_order_relaxed);
 		if (bytes > atomic_load_explicit(&known.longest, memory_order_relaxed))
 			atomic_store_explicit(&known.longest, bytes, memory_order_relaxed);
 	} else {
-		filled = filled > 0 ? filled - FORFEIT : -FORFEIT;
+		filled = filled > 0 ? filled - KNOWN_MOST : -KNOWN_MOST;
 	}
 	atomic_store_explicit(&known.filled, filled, memory_order_relaxed);
 }
@@ -74,5 +79,8 @@ bool vm_fill_expected(size_t bytes, size_t live_bytes)
 	    bytes < BLOCK_LEAST * vm_os.huge_bytes || live_bytes < LIVE_LEAST * vm_os.huge_bytes ||
 	    bytes / LONGER_MOST > atomic_load_explicit(&known.longest, memory_order_relaxed))
 		return false;
-	return (atomic_fetch_add_explicit(&known.expected, 1, memory_order_relaxed) + 1) % PROBE_EACH;
+	uint32_t asked = atomic_fetch_add_explicit(&known.asked, 1, memory_order_relaxed);
+	uint32_t scattered = (asked + 1) * 0x9E3779B1u;
+	return scattered >= UINT32_MAX / PROBE_EACH &&
+	       atomic_fetch_sub_explicit(&known.trusted, 1, memory_order_relaxed) > 0;
 }

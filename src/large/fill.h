@@ -4,7 +4,7 @@
  *
  * A block that will be filled comes cheaper by huge pages (MADV_HUGEPAGE): one fault for 512. One of which a byte
  * in 64 KiB is used would be resident whole. So blocks whose pages came one by one are looked at when they are freed
- * or move as they grow, and what the last ones were the next is expected to be; one in eight comes by pages, to go on
+ * or move, and what the last ones were the next is expected to be; one in eight comes by pages, to go on
  * knowing. Any thread, no lock. errno is preserved.
  */
 #ifndef VM_FILL_H
@@ -15,8 +15,8 @@
 /* Takes note of a live block that was mapped for this use, and not by huge pages. */
 void vm_fill_judge(const void *block, size_t bytes);
 
-/* Whether a block, with which so many bytes are live as large blocks, is to be filled by huge pages. To be asked once
- * for each. */
+/* Whether a new block is to be filled by huge pages; `live_bytes` of all large blocks, this one included. To be asked
+ * once for each. */
 bool vm_fill_expected(size_t bytes, size_t live_bytes);
 
 #endif

@@ -246,8 +246,6 @@ static void *remap(struct mapping *mapping, struct range *range, size_t bytes)
 	bool was_live = range->state == RANGE_LIVE;
 	size_t old_bytes = range->bytes;
 	bool movable = may_move(range);
-	size_t live = mapping->live_bytes + bytes - (was_live ? old_bytes : 0);
-	bool huge = vm_fill_expected(bytes, live);
 	bool may_lengthen = movable || vm_vma_ends_at(maps, range_end(range));
 	struct segment *gone = may_lengthen ? vm_pool_take_out(range->start, old_bytes) : NULL;
 	if (gone) {
@@ -262,14 +260,11 @@ static void *remap(struct mapping *mapping, struct range *range, size_t bytes)
 		return NULL;
 
 	void *moved = vm_os_remap((void *)range->start, old_bytes, bytes, movable);
-	if (moved && huge)
-		vm_os_advise_huge(moved, bytes);
 
 	vm_pool_return();
 	if (moved) {
 		range->start = (uintptr_t)moved;
 		range->bytes = bytes;
-		range->fresh = was_live && !huge && bytes >= old_bytes + old_bytes / 4;
 		vm_vma_drop(maps, gone);
 		vm_vma_mapped_apart(maps, range->start, range->bytes);
 		vm_footprint_grown(FOOTPRINT_LARGE, bytes - min_size(old_bytes, bytes));

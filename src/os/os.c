@@ -152,7 +152,7 @@ void *vm_os_remap(void *address, size_t old_bytes, size_t new_bytes, bool may_mo
 	return moved == MAP_FAILED ? NULL : moved;
 }
 
-/* Whether any were asked for. */
+/* Whether vm_os_make_huge made any. */
 static _Atomic bool has_huge_pages;
 
 /* The kernel takes part of a huge page out of the map, but keeps the memory until it is short of any, unless the page
@@ -228,18 +228,23 @@ bool vm_os_advise_huge(void *address, size_t bytes)
  * @system-service), but not for a file. */
 size_t vm_os_count_resident(const void *address, size_t pages)
 {
-	uint64_t entries[OS_COUNT_MOST]; /* Documentation/admin-guide/mm/pagemap.rst */
+	uint64_t entries[128]; /* Documentation/admin-guide/mm/pagemap.rst. The program's stack may be small. */
+	const long entry = sizeof entries[0];
 	const int present = 63;
+	long at = (long)((uintptr_t)address / vm_os.page_bytes);
+	size_t count = 0;
 	int file = open_file("/proc/self/pagemap");
 	if (file < 0)
 		return 0;
-	uintptr_t first = (uintptr_t)address / vm_os.page_bytes;
-	long got = os_syscall(SYS_pread64, file, (long)entries, (long)(pages * sizeof entries[0]),
-			      (long)(first * sizeof entries[0]));
+	while (pages) {
+		size_t some = min_size(pages, sizeof entries / sizeof entries[0]);
+		long got = os_syscall(SYS_pread64, file, (long)entries, (long)some * entry, at * entry);
+		for (long i = 0; i < got / entry; i++)
+			count += entries[i] >> present;
+		at += (long)some;
+		pages -= some;
+	}
 	close_file(file);
-	size_t count = 0;
-	for (long i = 0; i < got / (long)sizeof entries[0]; i++)
-		count += entries[i] >> present;
 	return count;
 }
 

@@ -73,9 +73,8 @@ bool vm_os_make_huge(void *address);
  * or there are no huge pages. errno stays. */
 bool vm_os_advise_huge(void *address, size_t bytes);
 
-/* How many of so many pages (vm_os.page_bytes; at most OS_COUNT_MOST) have memory; 0 where that is not to be known.
+/* How many of so many pages (vm_os.page_bytes) have memory; 0 where that is not to be known.
  * It opens a file: not for programs under a filter. errno stays. */
-enum { OS_COUNT_MOST = 512 };
 size_t vm_os_count_resident(const void *address, size_t pages);
 
 /* A range without memory that takes up `maps` of the kernel's maps, until it is unmapped whole. */

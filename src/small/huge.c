@@ -37,8 +37,9 @@ enum { PAUSE = 32 };
 
 /* How far a region has been gone through. */
 struct passage {
+	uintptr_t from; /* what lies below is shared with other processes */
 	uintptr_t end;  /* of the last huge page that the heap has grown past */
-	uintptr_t next; /* to be looked at for whether it is filled; 0: the first */
+	uintptr_t next; /* to be looked at for whether it is filled */
 };
 
 static struct {
@@ -84,12 +85,11 @@ static struct passage *passage_of(const struct region *region)
 /* The next one of a region to be looked at, or 0. One more is left out at the end, whose slabs may be filling. */
 static uintptr_t next_filled(struct passage *passage, const struct region *region)
 {
-	if (!passage->next)
-		passage->next = align_up(region->base, vm_os.huge_bytes);
-	uintptr_t page = passage->next;
+	uintptr_t first = align_up(max_size(region->base, passage->from), vm_os.huge_bytes);
+	uintptr_t page = max_size(passage->next, first);
 	if (page + 2 * vm_os.huge_bytes > passage->end)
 		return 0;
-	passage->next += vm_os.huge_bytes;
+	passage->next = page + vm_os.huge_bytes;
 	return page;
 }
 
@@ -98,7 +98,8 @@ static bool note_filled(const struct region *region, int most)
 	struct passage *passage = passage_of(region);
 	int noted = 0;
 	uintptr_t page;
-	while (noted < most && (page = next_filled(passage, region)))
+	while (noted < most && !atomic_load_explicit(&huge.filled[noted], memory_order_relaxed) &&
+	       (page = next_filled(passage, region)))
 		note(&huge.filled[noted++], page);
 	return noted;
 }
@@ -144,6 +145,14 @@ void vm_huge_tick(size_t live)
 	for (unsigned i = 0; i < region_count(); i++)
 		huge.passages[i].next = 0;
 	huge.rest = PAUSE;
+}
+
+void vm_huge_forked(void)
+{
+	for (unsigned i = 0; i < region_count(); i++)
+		huge.passages[i].from = region_end(&vm_regions[i]);
+	for (int i = 0; i < FILLED_AT_ONCE; i++)
+		atomic_store_explicit(&huge.filled[i], NULL, memory_order_relaxed);
 }
 
 static bool is_filled(void *page)

@@ -35,6 +35,9 @@ void vm_huge_taken(const struct region *region, uintptr_t start, uintptr_t end, 
 /* Under the page heap's lock, now and then: has one more looked at for whether it is filled. */
 void vm_huge_tick(size_t live);
 
+/* Under the page heap's lock, after a fork, in the parent and the child: what they share is not to be copied. */
+void vm_huge_forked(void);
+
 extern _Atomic bool vm_huge_noted HIDDEN;
 
 /* Without a lock: has what was noted made huge. */

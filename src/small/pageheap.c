@@ -806,6 +806,7 @@ void vm_pageheap_unlock_after_fork(bool child)
 {
 	if (child)
 		take_back_purging();
+	vm_huge_forked();
 	vm_lock_release_after_fork(&heap.lock);
 }
 

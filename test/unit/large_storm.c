@@ -224,7 +224,7 @@ START_TEST(storm_of_maps_of_two_kinds)
 		step(&storm);
 		check_bound(0);
 	}
-	ck_assert_uint_gt(fake_os.huge_advices, 100);
+	ck_assert_uint_gt(fake_os.huge_advices, 50);
 	release_all(&storm);
 	check_nothing_is_left();
 }

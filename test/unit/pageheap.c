@@ -1002,6 +1002,23 @@ START_TEST(what_is_filled_later_is_made_huge_one_by_each_tick)
 }
 END_TEST
 
+START_TEST(what_a_fork_made_shared_is_left_alone)
+{
+	bool zeroed;
+	set_up_and_find_huge_pages();
+	struct run *run = vm_run_alloc(20 * HUGE_BYTES >> PAGE_SHIFT, 1, &zeroed);
+	memset((void *)run->start, 1, bytes_of(run));
+	vm_pageheap_lock_for_fork();
+	vm_pageheap_unlock_after_fork(false);
+	for (int i = 0; i < 100; i++)
+		tick_for_huge_pages();
+	ck_assert_uint_eq(fake_os.huge_pages, 0);
+	fill_with_memory(30, 0);
+	ck_assert_uint_gt(fake_os.huge_pages, 2);
+	ck_assert_uint_lt(fake_os.huge_pages, 10);
+}
+END_TEST
+
 START_TEST(what_was_given_back_at_the_top_and_comes_again_is_made_huge_again)
 {
 	struct run *slabs[2000];
@@ -1282,6 +1299,7 @@ int main(void)
 		a_sixteenth_of_a_filled_huge_page_may_have_no_memory,
 		what_has_less_memory_is_not_made_huge,
 		what_is_filled_later_is_made_huge_one_by_each_tick,
+		what_a_fork_made_shared_is_left_alone,
 		what_was_given_back_at_the_top_and_comes_again_is_made_huge_again,
 		after_a_filled_one_was_refused_32_are_not_asked_for,
 		what_was_no_use_for_long_and_what_is_trimmed_goes_for_good,
