@@ -14,6 +14,7 @@ unit_tests = \
 	test/unit/fatal \
 	test/unit/fill \
 	test/unit/footprint \
+	test/unit/huge \
 	test/unit/index \
 	test/unit/index_order \
 	test/unit/large \

@@ -24,7 +24,6 @@ static struct {
 	size_t dirty_pages; /* in FREE runs */
 	size_t free_pages;
 	size_t slab_pages;
-	size_t shared_pages; /* of slabs with several slots */
 	size_t region_pages; /* of all regions */
 	size_t purging_pages;
 	struct allowance for_growth; /* what vm_pageheap_give_back_for gives back */
@@ -303,21 +302,15 @@ static struct run *take(size_t pages, size_t alignment_pages)
 	return run;
 }
 
-static bool is_shared(const struct run *slab)
-{
-	return vm_classes[slab->class].slots > 1;
-}
-
 /* A run that was taken, and is in nobody's hands yet. */
 static void note_huge_pages(const struct run *run)
 {
 	if (!vm_os.huge_bytes)
 		return;
-	size_t live = live_pages();
 	const struct run *behind = free_run_at(region_of_run(run), first_page(run) + run->pages);
-	bool begins = run->state == RUN_SLAB && is_shared(run) && !run->dirty_pages && behind &&
-		      !behind->dirty_pages && heap.shared_pages >= live - live / 4;
-	vm_huge_taken(region_of_run(run), run->start, run_end(run), live << PAGE_SHIFT,
+	bool begins = run->state == RUN_SLAB && vm_classes[run->class].slots > 1 && !run->dirty_pages && behind &&
+		      !behind->dirty_pages;
+	vm_huge_taken(region_of_run(run), run->start, run_end(run), live_pages() << PAGE_SHIFT,
 		      begins ? run_end(behind) : run->start);
 }
 
@@ -350,7 +343,6 @@ static void enter_slab(struct run *run)
 	for (size_t i = 0; i < run->pages; i++)
 		region->run_of[page + i] = run;
 	heap.slab_pages += run->pages;
-	heap.shared_pages += is_shared(run) ? run->pages : 0;
 }
 
 struct run *vm_run_alloc_aligned_slab(unsigned class, unsigned shard, size_t alignment_pages,
@@ -384,7 +376,6 @@ static void clear_tables(const struct run *run)
 		memset(region->class_of + page, CLASS_NONE, run->pages);
 		memset(region->run_of + page, 0, run->pages * sizeof region->run_of[0]);
 		heap.slab_pages -= run->pages;
-		heap.shared_pages -= is_shared(run) ? run->pages : 0;
 	} else {
 		region->run_of[page] = NULL;
 	}

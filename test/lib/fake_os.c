@@ -313,12 +313,17 @@ bool vm_os_make_huge(void *address)
 {
 	uintptr_t start = (uintptr_t)address;
 	lock();
+	if (fake_os.huge_pages < sizeof fake_os.huge_asked / sizeof fake_os.huge_asked[0])
+		fake_os.huge_asked[fake_os.huge_pages] = address;
 	fake_os.huge_pages++;
-	fake_os.huge_page = address;
 	must(start % vm_os.huge_bytes == 0);
 	must(fake_maps_cover(start, start + vm_os.huge_bytes, true));
-	must(resident_bytes(start, start + vm_os.huge_bytes)); /* else the kernel has nothing to begin with */
+	size_t resident = resident_bytes(start, start + vm_os.huge_bytes);
+	must(resident); /* else the kernel has nothing to begin with */
+	fake_os.huge_begun += resident == vm_os.page_bytes && resident_bytes(start, start + vm_os.page_bytes);
 	bool made = admit(!fake_os.huge_refused);
+	for (uintptr_t at = start; made && at < start + vm_os.huge_bytes; at += vm_os.page_bytes)
+		*(volatile char *)at = *(volatile char *)at;
 	unlock();
 	return made;
 }

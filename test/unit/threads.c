@@ -629,12 +629,16 @@ START_TEST(figures_fill_no_more_than_they_are_given)
 }
 END_TEST
 
-START_TEST(a_large_heap_of_small_blocks_has_huge_pages)
+START_TEST(a_heap_that_is_filled_has_huge_pages)
 {
 	fake_os.huge_bytes = 64 * KIB;
-	for (size_t live = 0; live < 4 * MIB; live += 64)
-		must(vm_malloc(64));
-	ck_assert_uint_gt(fake_os.huge_pages, 20); /* of 32 in what is above 2 MiB */
+	for (size_t live = 0; live < 4 * MIB; live += 64) {
+		char *block = vm_malloc(64);
+		must(block);
+		*block = 1;
+	}
+	ck_assert_uint_gt(fake_os.huge_begun, 20); /* of 48 in what is above 1 MiB */
+	ck_assert_uint_gt(fake_os.huge_pages - fake_os.huge_begun, 40); /* of 64 */
 }
 END_TEST
 
@@ -683,7 +687,7 @@ int main(void)
 		a_child_of_a_fork_goes_on_with_what_was_left,
 		beside_another_malloc_the_break_is_left_alone,
 		figures_fill_no_more_than_they_are_given,
-		a_large_heap_of_small_blocks_has_huge_pages,
+		a_heap_that_is_filled_has_huge_pages,
 		from_the_threshold_on_blocks_are_mapped,
 		an_alignment_that_is_no_power_of_two_is_invalid,
 		threads_keep_their_blocks_and_nothing_is_left,

@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: MIT */
+/* small/huge.h, through the page heap: which huge pages are asked for as the heap grows and time passes. */
+#include "fake_os.h"
+#include "must.h"
+#include "suite.h"
+
+#include "base/sizeclass.h"
+#include "os/conf.h"
+#include "os/os.h"
+#include "small/huge.h"
+#include "small/pageheap.h"
+
+#include <string.h>
+
+#include <vmalloc.h>
+
+enum { HUGE_BYTES = 64 * 1024, HUGE_IN_PAGES = HUGE_BYTES / PAGE_BYTES };
+
+/* A heap of so many huge pages has some begun, if it was filled; one of so many is large. */
+enum { BEGINS = 16, LARGE = 40 };
+
+static void setup_heap(void)
+{
+	fake_os.huge_bytes = HUGE_BYTES;
+	vm_os_init();
+	vm_options.decay_ms = 1000;
+	must(vm_pageheap_init(true));
+}
+
+/* However small the heap is. */
+static void setup(void)
+{
+	setup_heap();
+	vm_huge_find(MIB);
+}
+
+static struct vm_stats stats(void)
+{
+	struct vm_stats figures = {0};
+	vm_pageheap_stats(&figures);
+	return figures;
+}
+
+static size_t live_bytes(void)
+{
+	struct vm_stats figures = stats();
+	return figures.heap_mapped - figures.heap_free_dirty - figures.heap_free_clean;
+}
+
+static size_t bytes_of(const struct run *run)
+{
+	return (size_t)run->pages << PAGE_SHIFT;
+}
+
+static struct run *take_run(size_t pages)
+{
+	bool zeroed;
+	struct run *run = vm_run_alloc(pages, 1, &zeroed);
+	must(run);
+	huge_make();
+	return run;
+}
+
+static struct run *take_slab(size_t size)
+{
+	struct run *slab = vm_run_alloc_slab(class_of_size(size), 0);
+	must(slab);
+	huge_make();
+	return slab;
+}
+
+/* Memory comes under all pages of a run but the first so many of each huge page. */
+static void write_to(const struct run *run, size_t holes)
+{
+	for (uintptr_t at = run->start; at < run->start + bytes_of(run); at += PAGE_BYTES)
+		if (at % HUGE_BYTES >= holes << PAGE_SHIFT)
+			*(char *)at = 1;
+}
+
+/* Slabs of 64 B, until so many huge pages are in use. */
+static void grow(size_t huge_pages, size_t holes)
+{
+	while (live_bytes() < huge_pages * HUGE_BYTES)
+		write_to(take_slab(64), holes);
+}
+
+/* The huge page that so many whole ones lie below, in the region. */
+static char *huge_page(size_t index)
+{
+	return (char *)align_up(vm_regions[0].base, HUGE_BYTES) + index * HUGE_BYTES;
+}
+
+/* How many whole ones lie below what was taken last, of a heap that has nothing free but its end. */
+static size_t passed(void)
+{
+	return (size_t)((char *)vm_regions[0].base + live_bytes() - 1 - huge_page(0)) / HUGE_BYTES;
+}
+
+static size_t times_asked(size_t index)
+{
+	size_t count = 0;
+	for (uint64_t i = 0; i < fake_os.huge_pages; i++)
+		count += fake_os.huge_asked[i] == huge_page(index);
+	return count;
+}
+
+static void tick(void)
+{
+	vm_pageheap_tick(fake_os_advance(vm_options.decay_ms));
+	huge_make();
+}
+
+START_TEST(a_heap_of_less_than_four_huge_pages_has_none)
+{
+	setup();
+	grow(3, 0);
+	for (int i = 0; i < 10; i++)
+		tick();
+	ck_assert_uint_eq(fake_os.huge_pages, 0);
+}
+END_TEST
+
+START_TEST(what_is_filled_becomes_huge_when_the_heap_has_grown_past)
+{
+	setup();
+	grow(BEGINS - 1, 0);
+	ck_assert_uint_eq(fake_os.huge_begun, 0);
+	for (size_t i = 0; i < passed() - 1; i++)
+		ck_assert_uint_ge(times_asked(i), 1);
+	ck_assert_uint_eq(times_asked(passed() - 1), 0);
+	ck_assert_uint_eq(times_asked(passed()), 0);
+	vm_pageheap_check();
+}
+END_TEST
+
+START_TEST(what_was_filled_too_late_for_the_first_look_becomes_huge_at_the_second)
+{
+	enum { SLABS = 5 }; /* of half a huge page each */
+	const struct run *late[SLABS] = {NULL};
+	setup();
+	ck_assert_uint_eq(vm_classes[class_of_size(64)].pages, HUGE_IN_PAGES / 2);
+	for (size_t i = 0; live_bytes() < (BEGINS - 1) * HUGE_BYTES; i++) {
+		if (late[i % SLABS])
+			write_to(late[i % SLABS], 0);
+		late[i % SLABS] = take_slab(64);
+	}
+	for (size_t i = 0; i < passed() - 3; i++)
+		ck_assert_uint_eq(times_asked(i), 1);
+	for (size_t i = passed() - 3; i <= passed(); i++)
+		ck_assert_uint_eq(times_asked(i), 0);
+}
+END_TEST
+
+START_TEST(two_more_are_made_for_one_that_the_heap_grows_by)
+{
+	setup();
+	vm_os.huge_bytes = 0;
+	grow(30, 0);
+	vm_os.huge_bytes = HUGE_BYTES;
+	for (size_t more = 1; more < 9; more++) {
+		grow(30 + more, 0);
+		for (size_t i = 0; i < 20; i++)
+			ck_assert_uint_eq(times_asked(i), i < 2 * more);
+	}
+}
+END_TEST
+
+START_TEST(a_sixteenth_of_a_filled_huge_page_may_have_no_memory)
+{
+	setup();
+	grow(BEGINS - 1, HUGE_IN_PAGES / 16);
+	for (size_t i = 0; i < passed() - 1; i++)
+		ck_assert_uint_ge(times_asked(i), 1);
+}
+END_TEST
+
+START_TEST(what_has_less_memory_is_not_made_huge)
+{
+	setup();
+	grow(LARGE, HUGE_IN_PAGES / 16 + 1);
+	for (int i = 0; i < 10; i++)
+		tick();
+	ck_assert_uint_eq(fake_os.huge_pages, 0);
+}
+END_TEST
+
+START_TEST(what_is_filled_later_is_made_huge_one_by_each_tick)
+{
+	setup();
+	struct run *run = take_run(20 * HUGE_IN_PAGES);
+	write_to(run, 0);
+	size_t all = passed() - 1;
+	for (uint64_t asked = 0; asked < all; asked++) {
+		ck_assert_uint_eq(fake_os.huge_pages, asked);
+		tick();
+		ck_assert_uint_eq(times_asked(asked), 1);
+	}
+	for (int i = 0; i < 33; i++) {
+		tick();
+		ck_assert_uint_eq(fake_os.huge_pages, all);
+	}
+	/* And once more all of them. */
+	for (size_t i = 0; i < all; i++)
+		tick();
+	ck_assert_uint_eq(fake_os.huge_pages, 2 * all);
+}
+END_TEST
+
+START_TEST(what_a_fork_made_shared_is_left_alone)
+{
+	setup();
+	struct run *run = vm_run_alloc(20 * HUGE_IN_PAGES, 1, &(bool){false});
+	write_to(run, 0);
+	vm_pageheap_lock_for_fork();
+	vm_pageheap_unlock_after_fork(false);
+	size_t shared = (region_end(&vm_regions[0]) - (uintptr_t)huge_page(0) + HUGE_BYTES - 1) / HUGE_BYTES;
+	for (int i = 0; i < 100; i++)
+		tick();
+	grow(shared + 10, 0);
+	for (size_t i = 0; i < shared; i++)
+		ck_assert_uint_eq(times_asked(i), 0);
+	for (size_t i = shared; i < passed() - 1; i++)
+		ck_assert_uint_ge(times_asked(i), 1);
+}
+END_TEST
+
+START_TEST(what_was_given_back_at_the_top_and_comes_again_is_made_huge_again)
+{
+	struct run *slabs[2000];
+	setup();
+	grow(6, 0);
+	for (int round = 0; round < 3; round++) {
+		size_t count = 0;
+		fake_os.huge_pages = 0;
+		while (passed() < BEGINS - 2) {
+			must(count < 2000);
+			slabs[count] = take_slab(64);
+			write_to(slabs[count++], 0);
+		}
+		/* The break goes up by more than is taken: what lies there is left to the ticks. */
+		for (size_t i = 10; i < passed() - 1; i++)
+			ck_assert_uint_ge(times_asked(i), 1);
+		while (count)
+			vm_run_free_slab(slabs[--count]);
+		vm_pageheap_trim(0);
+		ck_assert_uint_lt(passed(), 8);
+	}
+}
+END_TEST
+
+START_TEST(after_one_was_refused_32_are_not_asked_for)
+{
+	setup();
+	fake_os.huge_refused = true;
+	grow(30, 0);
+	ck_assert_uint_ge(fake_os.huge_pages, 1);
+	ck_assert_uint_le(fake_os.huge_pages, 3); /* at once */
+	fake_os.huge_pages = 0;
+	fake_os.huge_refused = false;
+	grow(35, 0);
+	ck_assert_uint_eq(fake_os.huge_pages, 0);
+	grow(50, 0);
+	ck_assert_uint_gt(fake_os.huge_pages, 0);
+}
+END_TEST
+
+START_TEST(a_heap_that_was_filled_begins_all_that_it_grows_by_but_one_in_16)
+{
+	setup();
+	grow(BEGINS, 0);
+	ck_assert_uint_eq(fake_os.huge_begun, 0);
+	uint64_t begun = 0;
+	for (int i = 0; i < 320;) {
+		const struct run *slab = take_slab(64);
+		write_to(slab, 0);
+		bool starts_one = align_up(slab->start, HUGE_BYTES) < slab->start + bytes_of(slab);
+		ck_assert_uint_le(fake_os.huge_begun, begun + starts_one);
+		begun = fake_os.huge_begun;
+		i += starts_one;
+	}
+	ck_assert_uint_eq(begun, 300);
+	vm_pageheap_check();
+}
+END_TEST
+
+START_TEST(a_heap_that_goes_over_to_sparse_blocks_is_found_out)
+{
+	setup();
+	grow(LARGE, 0);
+	fake_os.huge_begun = 0;
+	grow(LARGE + 24, HUGE_IN_PAGES / 2);
+	ck_assert_uint_lt(fake_os.huge_begun, 20);
+	fake_os.huge_begun = 0;
+	grow(LARGE + 200, HUGE_IN_PAGES / 2);
+	ck_assert_uint_eq(fake_os.huge_begun, 0);
+	/* And back. */
+	grow(LARGE + 220, 0);
+	ck_assert_uint_gt(fake_os.huge_begun, 5);
+}
+END_TEST
+
+START_TEST(a_heap_that_became_shorter_is_judged_anew)
+{
+	struct run *slabs[200];
+	size_t count = 0;
+	setup();
+	while (live_bytes() < 80 * HUGE_BYTES) {
+		must(count < 200);
+		slabs[count] = take_slab(64);
+		write_to(slabs[count++], 0);
+	}
+	while (live_bytes() > BEGINS * HUGE_BYTES)
+		vm_run_free_slab(slabs[--count]);
+	vm_pageheap_trim(0);
+	fake_os.huge_begun = 0;
+	grow(80, HUGE_IN_PAGES / 2);
+	ck_assert_uint_lt(fake_os.huge_begun, 25);
+}
+END_TEST
+
+START_TEST(blocks_that_may_be_used_in_part_begin_no_huge_page)
+{
+	setup();
+	grow(LARGE, 0);
+	fake_os.huge_begun = 0;
+	for (int i = 0; i < 4 * HUGE_IN_PAGES; i++)
+		write_to(take_run(1), 0);
+	for (int i = 0; i < 4; i++)
+		write_to(take_slab(64 * KIB), 0);
+	ck_assert_uint_eq(fake_os.huge_begun, 0);
+}
+END_TEST
+
+/* The run of a huge page, in a heap that is large and begins all it grows by. */
+static struct run *run_of_a_huge_page(void)
+{
+	setup();
+	grow(LARGE, 0);
+	struct run *run = vm_run_alloc(HUGE_IN_PAGES, HUGE_IN_PAGES, &(bool){false});
+	must(run);
+	grow(2 * LARGE, 0);
+	while (stats().heap_free_clean)
+		take_run(1);
+	return run;
+}
+
+static void purge_all(void)
+{
+	fake_os_advance(10 * vm_options.decay_ms);
+	vm_pageheap_tick(fake_os.now_ms);
+	huge_make();
+	ck_assert_uint_eq(stats().heap_free_dirty, 0);
+}
+
+/* Whether the next slab, which comes of the only free run, begins one. */
+static bool next_begins_one(void)
+{
+	fake_os.huge_begun = 0;
+	take_slab(64);
+	return fake_os.huge_begun > 0;
+}
+
+START_TEST(what_was_purged_whole_comes_back_as_a_huge_page)
+{
+	vm_run_free(run_of_a_huge_page());
+	purge_all();
+	ck_assert(next_begins_one());
+}
+END_TEST
+
+START_TEST(what_was_purged_tells_nothing_of_what_is_to_come)
+{
+	vm_run_free(run_of_a_huge_page());
+	purge_all();
+	for (size_t i = 0; i < passed(); i++)
+		tick();
+	ck_assert(next_begins_one());
+}
+END_TEST
+
+START_TEST(what_begins_with_memory_is_not_begun)
+{
+	vm_run_free(run_of_a_huge_page());
+	purge_all();
+	vm_run_free(take_run(1));
+	ck_assert_uint_eq(stats().heap_free_dirty, PAGE_BYTES);
+	ck_assert(!next_begins_one());
+}
+END_TEST
+
+START_TEST(what_ends_with_memory_is_not_begun)
+{
+	vm_run_free(run_of_a_huge_page());
+	struct run *first = take_run(HUGE_IN_PAGES - 1);
+	struct run *last = take_run(1);
+	vm_run_free(first);
+	purge_all();
+	vm_run_free(last);
+	ck_assert_uint_eq(stats().heap_free_dirty, PAGE_BYTES);
+	ck_assert(!next_begins_one());
+}
+END_TEST
+
+/* How often it is looked whether there are any, by a heap that has become large. */
+static uint64_t searches(void)
+{
+	setup_heap();
+	grow(MIB / 2 / HUGE_BYTES, 0);
+	ck_assert_uint_eq(fake_os.huge_looks, 0);
+	grow(LARGE, 0);
+	ck_assert_uint_eq(fake_os.huge_pages > 0, fake_os.huge_looks > 0);
+	return fake_os.huge_looks;
+}
+
+START_TEST(huge_pages_are_looked_for_from_one_mebibyte_on)
+{
+	ck_assert_uint_eq(searches(), 1);
+}
+END_TEST
+
+START_TEST(no_huge_pages_are_looked_for_where_the_option_says_so)
+{
+	vm_options.huge_pages = false;
+	ck_assert_uint_eq(searches(), 0);
+}
+END_TEST
+
+START_TEST(no_huge_pages_are_looked_for_where_no_file_is_to_be_opened)
+{
+	vm_options.map_count = false;
+	ck_assert_uint_eq(searches(), 0);
+}
+END_TEST
+
+int main(void)
+{
+	const TTest *const tests[] = {
+		a_heap_of_less_than_four_huge_pages_has_none,
+		what_is_filled_becomes_huge_when_the_heap_has_grown_past,
+		what_was_filled_too_late_for_the_first_look_becomes_huge_at_the_second,
+		two_more_are_made_for_one_that_the_heap_grows_by,
+		a_sixteenth_of_a_filled_huge_page_may_have_no_memory,
+		what_has_less_memory_is_not_made_huge,
+		what_is_filled_later_is_made_huge_one_by_each_tick,
+		what_a_fork_made_shared_is_left_alone,
+		what_was_given_back_at_the_top_and_comes_again_is_made_huge_again,
+		after_one_was_refused_32_are_not_asked_for,
+		a_heap_that_was_filled_begins_all_that_it_grows_by_but_one_in_16,
+		a_heap_that_goes_over_to_sparse_blocks_is_found_out,
+		a_heap_that_became_shorter_is_judged_anew,
+		blocks_that_may_be_used_in_part_begin_no_huge_page,
+		what_was_purged_whole_comes_back_as_a_huge_page,
+		what_was_purged_tells_nothing_of_what_is_to_come,
+		what_begins_with_memory_is_not_begun,
+		what_ends_with_memory_is_not_begun,
+		huge_pages_are_looked_for_from_one_mebibyte_on,
+		no_huge_pages_are_looked_for_where_the_option_says_so,
+		no_huge_pages_are_looked_for_where_no_file_is_to_be_opened,
+		NULL,
+	};
+	return suite_run("huge", tests, 60);
+}
