@@ -22,9 +22,11 @@ libvm_core_la_SOURCES = \
 	src/meta/meta.c src/meta/meta.h \
 	src/meta/footprint.c src/meta/footprint.h \
 	src/small/bin.c src/small/bin.h \
+	src/small/freeruns.c src/small/freeruns.h \
 	src/small/huge.c src/small/huge.h \
 	src/small/pageheap.c src/small/pageheap.h \
 	src/small/region.c src/small/region.h \
+	src/small/run.h \
 	src/small/slab.c src/small/slab.h \
 	src/small/transfer.c src/small/transfer.h \
 	src/large/budget.c src/large/budget.h \

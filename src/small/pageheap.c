@@ -9,6 +9,7 @@
 #include "os/lifeboat.h"
 #include "os/lock.h"
 #include "os/os.h"
+#include "small/freeruns.h"
 #include "small/huge.h"
 
 #include <string.h>
@@ -17,12 +18,7 @@
 
 static struct {
 	struct lock lock;
-	struct tree_node *dirty_runs;
-	struct tree_node *clean_runs;
-	struct list dirty_by_age; /* oldest first */
 	struct list purging;
-	size_t dirty_pages; /* in FREE runs */
-	size_t free_pages;
 	size_t slab_pages;
 	size_t region_pages; /* of all regions */
 	size_t purging_pages;
@@ -37,139 +33,13 @@ static struct {
 /* Ranges purged by one round, with one taking of the lock before and one after. */
 enum { PURGE_BATCH = 32 };
 
-static inline struct run *run_of_node(struct tree_node *node)
-{
-	return node ? CONTAINER_OF(node, struct run, node) : NULL;
-}
-
-static bool shorter(const struct tree_node *a, const struct tree_node *b)
-{
-	const struct run *left = CONTAINER_OF(a, const struct run, node);
-	const struct run *right = CONTAINER_OF(b, const struct run, node);
-	return left->pages != right->pages ? left->pages < right->pages
-					   : left->start < right->start;
-}
-
-static struct region *region_of_run(const struct run *run)
-{
-	return &vm_regions[run->region];
-}
-
-static size_t first_page(const struct run *run)
-{
-	return region_page(region_of_run(run), run->start);
-}
-
-static uintptr_t run_end(const struct run *run)
-{
-	return run->start + ((uintptr_t)run->pages << PAGE_SHIFT);
-}
-
-static size_t count_dirty(const struct region *region, size_t page, size_t pages)
-{
-	size_t count = 0;
-	for (size_t i = 0; i < pages; i++)
-		count += region->dirty[page + i];
-	return count;
-}
-
-/* Enters or erases the first and the last page of a run. */
-static void mark_ends(const struct run *run, struct run *entry)
-{
-	struct run **run_of_pages = region_of_run(run)->run_of + first_page(run);
-	run_of_pages[0] = entry;
-	run_of_pages[run->pages - 1] = entry;
-}
-
-/* A run that is in no tree becomes FREE; a dirty one enters the list by age before `place`. */
-static void insert_free(struct run *run, struct list *place)
-{
-	run->state = RUN_FREE;
-	mark_ends(run, run);
-	heap.free_pages += run->pages;
-	heap.dirty_pages += run->dirty_pages;
-	if (run->dirty_pages) {
-		tree_insert(&heap.dirty_runs, &run->node, shorter);
-		list_insert_before(place, &run->link);
-	} else {
-		tree_insert(&heap.clean_runs, &run->node, shorter);
-	}
-}
-
-/* Returns its place in the list by age: the end for a clean one. */
-static struct list *remove_free(struct run *run)
-{
-	mark_ends(run, NULL);
-	heap.free_pages -= run->pages;
-	heap.dirty_pages -= run->dirty_pages;
-	if (!run->dirty_pages) {
-		tree_remove(&heap.clean_runs, &run->node, shorter);
-		return &heap.dirty_by_age;
-	}
-	tree_remove(&heap.dirty_runs, &run->node, shorter);
-	list_remove(&run->link);
-	return run->link.next;
-}
-
-/* The FREE run that ends or begins at a page, or NULL. */
-static struct run *free_run_at(const struct region *region, size_t page)
-{
-	if (page >= region->bytes >> PAGE_SHIFT)
-		return NULL;
-	struct run *run = region->run_of[page];
-	return run && run->state == RUN_FREE ? run : NULL;
-}
-
-/* Joins a run that is in no tree with a FREE neighbour: `run` then holds both. Its age and place are
- * those of the larger dirty part, so that neither a trickle keeps old memory nor old memory takes
- * new along. */
-static void absorb(struct run *run, struct run *neighbour, struct list **place)
-{
-	struct list *place_of_neighbour = remove_free(neighbour);
-	if (neighbour->dirty_pages > run->dirty_pages) {
-		run->freed_ms = neighbour->freed_ms;
-		*place = place_of_neighbour;
-	} else if (neighbour->dirty_pages && *place == &neighbour->link) {
-		*place = place_of_neighbour;
-	}
-	run->start = min_size(run->start, neighbour->start);
-	run->pages += neighbour->pages;
-	run->dirty_pages += neighbour->dirty_pages;
-	vm_meta_free(neighbour, sizeof *neighbour);
-}
-
-/* A run that is in no tree, its tables clear, becomes FREE. */
-static void merge_free(struct run *run)
-{
-	const struct region *region = region_of_run(run);
-	size_t page = first_page(run);
-	struct run *before = page ? free_run_at(region, page - 1) : NULL;
-	struct run *behind = free_run_at(region, page + run->pages);
-	struct list *place = &heap.dirty_by_age;
-	if (before)
-		absorb(run, before, &place);
-	if (behind)
-		absorb(run, behind, &place);
-	insert_free(run, place);
-}
-
-/* Describes pages that are in no run yet, clean ones. */
-static void describe(struct run *run, const struct region *region, size_t page, size_t pages)
-{
-	run->start = region->base + (page << PAGE_SHIFT);
-	run->pages = (uint32_t)pages;
-	run->dirty_pages = 0;
-	run->region = (uint8_t)(region - vm_regions);
-	run->freed_ms = 0;
-}
-
 /* The pages of a region from the byte `at` on are new: they become FREE. */
 static void adopt(struct run *run, const struct region *region, size_t at)
 {
 	size_t pages = (region->bytes - at) >> PAGE_SHIFT;
-	describe(run, region, at >> PAGE_SHIFT, pages);
+	run_describe(run, region, at >> PAGE_SHIFT, pages);
 	heap.region_pages += pages;
-	merge_free(run);
+	vm_freeruns_merge(run);
 }
 
 static bool grow(size_t pages)
@@ -187,7 +57,7 @@ static bool grow(size_t pages)
 
 bool vm_pageheap_init(bool own_break)
 {
-	list_init(&heap.dirty_by_age);
+	vm_freeruns_init();
 	list_init(&heap.purging);
 	struct run *run = vm_meta_alloc(sizeof *run);
 	if (!run || !vm_region_init(own_break)) {
@@ -198,83 +68,16 @@ bool vm_pageheap_init(bool own_break)
 	return true;
 }
 
-/* The pages that a run must be cut off at its start for the alignment. */
-static size_t gap_before(const struct run *run, size_t alignment_pages)
-{
-	return (align_up(run->start, alignment_pages << PAGE_SHIFT) - run->start) >> PAGE_SHIFT;
-}
-
-static bool fits(const struct run *run, size_t pages, size_t alignment_pages)
-{
-	return run && gap_before(run, alignment_pages) + pages <= run->pages;
-}
-
-/* The best fit in a tree; where the shortest that is long enough lies askew, one that is long
- * enough however it lies. */
-static struct run *best_fit(struct tree_node *root, size_t pages, size_t alignment_pages)
-{
-	struct run key = {.start = 0, .pages = (uint32_t)pages};
-	struct run *run = run_of_node(tree_at_least(root, &key.node, shorter));
-	if (!run || fits(run, pages, alignment_pages))
-		return run;
-	key.pages = (uint32_t)(pages + alignment_pages - 1);
-	return run_of_node(tree_at_least(root, &key.node, shorter));
-}
-
-static struct run *find_free(size_t pages, size_t alignment_pages)
-{
-	struct run *run = best_fit(heap.dirty_runs, pages, alignment_pages);
-	return run ? run : best_fit(heap.clean_runs, pages, alignment_pages);
-}
-
-/* Cuts a run that is in no tree after `pages`; the record `rest` describes what follows. */
-static void cut(struct run *run, size_t pages, struct run *rest)
-{
-	const struct region *region = region_of_run(run);
-	size_t page = first_page(run);
-	size_t dirty = run->dirty_pages ? count_dirty(region, page, pages) : 0;
-	describe(rest, region, page + pages, run->pages - pages);
-	rest->dirty_pages = run->dirty_pages - (uint32_t)dirty;
-	rest->freed_ms = run->freed_ms;
-	run->pages = (uint32_t)pages;
-	run->dirty_pages = (uint32_t)dirty;
-}
-
-/* Takes `pages` out of a FREE run that fits them. NULL: no record for the rests. */
-static struct run *carve(struct run *run, size_t pages, size_t alignment_pages)
-{
-	size_t gap = gap_before(run, alignment_pages);
-	bool has_rest = gap + pages < run->pages;
-	struct run *aligned = gap ? vm_meta_alloc(sizeof *aligned) : NULL;
-	struct run *rest = has_rest ? vm_meta_alloc(sizeof *rest) : NULL;
-	if ((gap && !aligned) || (has_rest && !rest)) {
-		vm_meta_free(aligned, sizeof *aligned);
-		vm_meta_free(rest, sizeof *rest);
-		return NULL;
-	}
-	struct list *place = remove_free(run);
-	if (gap) {
-		cut(run, gap, aligned);
-		insert_free(run, place);
-		run = aligned;
-	}
-	if (has_rest) {
-		cut(run, pages, rest);
-		insert_free(rest, place);
-	}
-	return run;
-}
-
 static size_t live_pages(void)
 {
-	return heap.region_pages - heap.free_pages - heap.purging_pages;
+	return heap.region_pages - vm_freeruns.pages - heap.purging_pages;
 }
 
 /* The dirty pages that may be kept. */
 static size_t note_footprint(void)
 {
 	return vm_footprint_note(FOOTPRINT_HEAP, live_pages() << PAGE_SHIFT,
-				 heap.dirty_pages << PAGE_SHIFT) >>
+				 vm_freeruns.dirty_pages << PAGE_SHIFT) >>
 	       PAGE_SHIFT;
 }
 
@@ -289,14 +92,14 @@ static struct run *take(size_t pages, size_t alignment_pages)
 {
 	if (!vm_regions_mend())
 		return NULL;
-	struct run *run = find_free(pages, alignment_pages);
+	struct run *run = vm_freeruns_find(pages, alignment_pages);
 	if (!run) {
 		/* An aligned run may need all of that, but the last free pages count too. */
 		if (!grow(pages + alignment_pages - 1) && !grow(pages))
 			return NULL;
-		run = find_free(pages, alignment_pages);
+		run = vm_freeruns_find(pages, alignment_pages);
 	}
-	run = run ? carve(run, pages, alignment_pages) : NULL;
+	run = run ? vm_freeruns_carve(run, pages, alignment_pages) : NULL;
 	if (run)
 		count_growth(run->pages - run->dirty_pages);
 	return run;
@@ -307,10 +110,10 @@ static void note_huge_pages(const struct run *run)
 {
 	if (!vm_os.huge_bytes)
 		return;
-	const struct run *behind = free_run_at(region_of_run(run), first_page(run) + run->pages);
+	const struct run *behind = freeruns_at(run_region(run), run_page(run) + run->pages);
 	bool begins = run->state == RUN_SLAB && vm_classes[run->class].slots > 1 && !run->dirty_pages && behind &&
 		      !behind->dirty_pages;
-	vm_huge_taken(region_of_run(run), run->start, run_end(run), live_pages() << PAGE_SHIFT,
+	vm_huge_taken(run_region(run), run->start, run_end(run), live_pages() << PAGE_SHIFT,
 		      begins ? run_end(behind) : run->start);
 }
 
@@ -321,8 +124,8 @@ struct run *vm_run_alloc(size_t pages, size_t alignment_pages, bool *zeroed)
 	lock_take(&heap.lock);
 	struct run *run = take(pages, alignment_pages);
 	if (run) {
-		struct region *region = region_of_run(run);
-		size_t page = first_page(run);
+		struct region *region = run_region(run);
+		size_t page = run_page(run);
 		run->state = RUN_USED;
 		run->roomy = false;
 		*zeroed = run->dirty_pages == 0;
@@ -336,8 +139,8 @@ struct run *vm_run_alloc(size_t pages, size_t alignment_pages, bool *zeroed)
 
 static void enter_slab(struct run *run)
 {
-	struct region *region = region_of_run(run);
-	size_t page = first_page(run);
+	struct region *region = run_region(run);
+	size_t page = run_page(run);
 	memset(region->class_of + page, run->class, run->pages);
 	memset(region->dirty + page, 1, run->pages);
 	for (size_t i = 0; i < run->pages; i++)
@@ -370,8 +173,8 @@ struct run *vm_run_alloc_slab(unsigned class, unsigned shard)
 
 static void clear_tables(const struct run *run)
 {
-	struct region *region = region_of_run(run);
-	size_t page = first_page(run);
+	struct region *region = run_region(run);
+	size_t page = run_page(run);
 	if (run->state == RUN_SLAB) {
 		memset(region->class_of + page, CLASS_NONE, run->pages);
 		memset(region->run_of + page, 0, run->pages * sizeof region->run_of[0]);
@@ -387,7 +190,7 @@ void vm_run_from_slab(struct run *slab)
 	clear_tables(slab);
 	slab->state = RUN_USED;
 	slab->roomy = false;
-	region_of_run(slab)->run_of[first_page(slab)] = slab;
+	run_region(slab)->run_of[run_page(slab)] = slab;
 	lock_release(&heap.lock);
 }
 
@@ -395,14 +198,14 @@ void vm_run_from_slab(struct run *slab)
 static struct run *top_run(struct region *region)
 {
 	return region->by_break && region->bytes
-		       ? free_run_at(region, (region->bytes >> PAGE_SHIFT) - 1)
+		       ? freeruns_at(region, (region->bytes >> PAGE_SHIFT) - 1)
 		       : NULL;
 }
 
 /* Lowers the break by all of a FREE run but its first `keep_pages`. */
 static bool lower(struct run *run, size_t keep_pages)
 {
-	struct region *region = region_of_run(run);
+	struct region *region = run_region(run);
 	if (run->pages <= keep_pages)
 		return false;
 	keep_pages = align_up(keep_pages << PAGE_SHIFT, vm_os.page_bytes) >> PAGE_SHIFT;
@@ -411,14 +214,14 @@ static bool lower(struct run *run, size_t keep_pages)
 	if (run->pages <= keep_pages || !vm_region_lower(region, run->pages - keep_pages))
 		return false;
 
-	size_t page = first_page(run);
+	size_t page = run_page(run);
 	size_t gone = run->pages - keep_pages;
-	struct list *place = remove_free(run);
+	struct list *place = vm_freeruns_remove(run);
 	memset(region->dirty + page + keep_pages, 0, gone);
 	run->pages = (uint32_t)keep_pages;
-	run->dirty_pages = (uint32_t)count_dirty(region, page, keep_pages);
+	run->dirty_pages = (uint32_t)region_count_dirty(region, page, keep_pages);
 	if (keep_pages)
-		insert_free(run, place);
+		vm_freeruns_insert(run, place);
 	else
 		vm_meta_free(run, sizeof *run);
 	vm_region_purge_tables(region, gone);
@@ -448,7 +251,7 @@ static bool purge_memory(const struct run *run, bool for_good)
 
 static void finish_purge(struct run *run, bool purged, uint64_t now_ms)
 {
-	struct region *region = region_of_run(run);
+	struct region *region = run_region(run);
 	list_remove(&run->link);
 	if (purged) {
 		size_t from = region_page(region, align_up(run->start, vm_os.page_bytes));
@@ -456,18 +259,11 @@ static void finish_purge(struct run *run, bool purged, uint64_t now_ms)
 		heap.purges++;
 		heap.purged_pages += run->dirty_pages;
 		memset(region->dirty + from, 0, to - from);
-		run->dirty_pages = (uint32_t)count_dirty(region, first_page(run), run->pages);
+		run->dirty_pages = (uint32_t)region_count_dirty(region, run_page(run), run->pages);
 	}
 	run->freed_ms = now_ms; /* what could not be purged is not tried again at once */
 	heap.purging_pages -= run->pages;
-	merge_free(run);
-}
-
-static struct run *oldest_dirty(void)
-{
-	return list_empty(&heap.dirty_by_age)
-		       ? NULL
-		       : CONTAINER_OF(heap.dirty_by_age.next, struct run, link);
+	vm_freeruns_merge(run);
 }
 
 /* The pages of a FREE run that stay where so many dirty ones are to go: those below the highest so many, or
@@ -477,23 +273,11 @@ static size_t pages_below(const struct run *run, size_t dirty)
 	dirty = max_size(dirty, FOOTPRINT_CUT_LEAST >> PAGE_SHIFT);
 	if (run->dirty_pages <= dirty)
 		return 0;
-	const uint8_t *is_dirty = region_of_run(run)->dirty + first_page(run);
+	const uint8_t *is_dirty = run_region(run)->dirty + run_page(run);
 	size_t page = run->pages;
 	while (dirty)
 		dirty -= is_dirty[--page];
 	return page;
-}
-
-/* Makes two of a FREE run; the upper one, in no tree, or all of it where memory is out. */
-static struct run *cut_off(struct run *run, size_t pages_below)
-{
-	struct run *upper = pages_below ? vm_meta_alloc(sizeof *upper) : NULL;
-	struct list *place = remove_free(run);
-	if (!upper)
-		return run;
-	cut(run, pages_below, upper);
-	insert_free(run, place);
-	return upper;
 }
 
 /*
@@ -514,16 +298,16 @@ static size_t purge(uint64_t until_ms, size_t keep_pages, size_t pad_pages, uint
 	do {
 		count = 0;
 		struct run *run;
-		while (count < PURGE_BATCH && (run = oldest_dirty()) &&
-		       run->freed_ms <= until_ms && heap.dirty_pages > keep_pages) {
-			size_t dirty = heap.dirty_pages;
+		while (count < PURGE_BATCH && (run = vm_freeruns_oldest()) &&
+		       run->freed_ms <= until_ms && vm_freeruns.dirty_pages > keep_pages) {
+			size_t dirty = vm_freeruns.dirty_pages;
 			size_t below = pages_below(run, dirty - keep_pages);
-			if (run == top_run(region_of_run(run)) &&
+			if (run == top_run(run_region(run)) &&
 			    lower(run, max_size(pad_pages, below))) {
-				done += dirty - heap.dirty_pages;
+				done += dirty - vm_freeruns.dirty_pages;
 				continue;
 			}
-			batch[count] = cut_off(run, below);
+			batch[count] = vm_freeruns_cut_off(run, below);
 			begin_purge(batch[count++]);
 		}
 		if (!count)
@@ -545,7 +329,7 @@ static size_t purge(uint64_t until_ms, size_t keep_pages, size_t pad_pages, uint
 static void bound_dirty(uint64_t now_ms)
 {
 	size_t allowed = note_footprint();
-	if (heap.dirty_pages > allowed)
+	if (vm_freeruns.dirty_pages > allowed)
 		purge(now_ms, allowed - allowed / 8, 0, now_ms, false);
 }
 
@@ -555,14 +339,14 @@ static void pay(struct allowance *allowance, size_t bytes, uint64_t until_ms, ui
 	size_t pages = bytes >> PAGE_SHIFT;
 	if (!pages)
 		return;
-	size_t keep = heap.dirty_pages - min_size(heap.dirty_pages, pages);
+	size_t keep = vm_freeruns.dirty_pages - min_size(vm_freeruns.dirty_pages, pages);
 	allowance_use(allowance, purge(until_ms, keep, 0, now_ms, false) << PAGE_SHIFT);
 }
 
 void vm_pageheap_give_back_for(size_t bytes, uint64_t now_ms)
 {
 	lock_take(&heap.lock);
-	if (heap.dirty_pages)
+	if (vm_freeruns.dirty_pages)
 		pay(&heap.for_growth, vm_footprint_owed(&heap.for_growth, bytes, now_ms), now_ms,
 		    now_ms);
 	lock_release(&heap.lock);
@@ -574,7 +358,7 @@ static void free_at(struct run *run, uint64_t now_ms)
 	clear_tables(run);
 	run->dirty_pages = run->pages;
 	run->freed_ms = now_ms;
-	merge_free(run);
+	vm_freeruns_merge(run);
 	bound_dirty(now_ms);
 	lock_release(&heap.lock);
 }
@@ -607,31 +391,31 @@ static bool grow_at_end(struct region *region, size_t pages)
  * copy. (Without that bound a buffer that grows to 8 MiB beside others took 16 MB, with it 12.) */
 static struct run *room_behind(const struct run *run, size_t pages)
 {
-	struct region *region = region_of_run(run);
-	size_t page = first_page(run) + run->pages;
-	struct run *behind = free_run_at(region, page);
+	struct region *region = run_region(run);
+	size_t page = run_page(run) + run->pages;
+	struct run *behind = freeruns_at(region, page);
 	size_t there = run->pages + (behind ? behind->pages : 0);
 	if (there >= pages)
 		return behind;
-	bool at_end = first_page(run) + there == region->bytes >> PAGE_SHIFT;
+	bool at_end = run_page(run) + there == region->bytes >> PAGE_SHIFT;
 	if (!at_end || pages > pages_of(vm_options.mmap_threshold) ||
-	    best_fit(heap.dirty_runs, pages, 1) || !grow_at_end(region, pages - there))
+	    vm_freeruns_find_dirty(pages, 1) || !grow_at_end(region, pages - there))
 		return NULL;
-	return free_run_at(region, page);
+	return freeruns_at(region, page);
 }
 
 /* The border between a USED run and the FREE one behind it moves up. */
 static void take_from_behind(struct run *run, size_t pages, struct run *behind)
 {
-	struct region *region = region_of_run(run);
-	size_t page = first_page(behind);
-	struct list *place = remove_free(behind);
-	size_t dirty = behind->dirty_pages ? count_dirty(region, page, pages) : 0;
+	struct region *region = run_region(run);
+	size_t page = run_page(behind);
+	struct list *place = vm_freeruns_remove(behind);
+	size_t dirty = behind->dirty_pages ? region_count_dirty(region, page, pages) : 0;
 	behind->dirty_pages -= (uint32_t)dirty;
 	behind->start += pages << PAGE_SHIFT;
 	behind->pages -= (uint32_t)pages;
 	if (behind->pages)
-		insert_free(behind, place);
+		vm_freeruns_insert(behind, place);
 	else
 		vm_meta_free(behind, sizeof *behind);
 	memset(region->dirty + page, 1, pages);
@@ -642,16 +426,16 @@ static void take_from_behind(struct run *run, size_t pages, struct run *behind)
 /* It moves down. */
 static void give_to_behind(struct run *run, size_t pages, struct run *behind, uint64_t now_ms)
 {
-	struct list *place = remove_free(behind);
+	struct list *place = vm_freeruns_remove(behind);
 	if (pages >= behind->dirty_pages) { /* as absorb */
 		behind->freed_ms = now_ms;
-		place = &heap.dirty_by_age;
+		place = &vm_freeruns.by_age;
 	}
 	run->pages -= (uint32_t)pages;
 	behind->start -= pages << PAGE_SHIFT;
 	behind->pages += (uint32_t)pages;
 	behind->dirty_pages += (uint32_t)pages;
-	insert_free(behind, place);
+	vm_freeruns_insert(behind, place);
 }
 
 static bool extend(struct run *run, size_t pages)
@@ -666,20 +450,20 @@ static bool extend(struct run *run, size_t pages)
 
 static bool shorten(struct run *run, size_t pages, uint64_t now_ms)
 {
-	const struct region *region = region_of_run(run);
+	const struct region *region = run_region(run);
 	size_t gone = run->pages - pages;
-	struct run *behind = free_run_at(region, first_page(run) + run->pages);
+	struct run *behind = freeruns_at(region, run_page(run) + run->pages);
 	if (behind) {
 		give_to_behind(run, gone, behind, now_ms);
 	} else {
 		struct run *rest = vm_meta_alloc(sizeof *rest);
 		if (!rest)
 			return false;
-		describe(rest, region, first_page(run) + pages, gone);
+		run_describe(rest, region, run_page(run) + pages, gone);
 		run->pages = (uint32_t)pages;
 		rest->dirty_pages = rest->pages;
 		rest->freed_ms = now_ms;
-		insert_free(rest, &heap.dirty_by_age);
+		vm_freeruns_insert(rest, &vm_freeruns.by_age);
 	}
 	bound_dirty(now_ms);
 	return true;
@@ -727,7 +511,7 @@ void vm_pageheap_tick(uint64_t now_ms)
 	lock_take(&heap.lock);
 	vm_huge_tick(live_pages() << PAGE_SHIFT);
 	purge(ago(now_ms, conf_long_decay_ms()), 0, 0, now_ms, true);
-	size_t allowed = vm_footprint_allowed(&heap.for_age, heap.dirty_pages << PAGE_SHIFT, now_ms);
+	size_t allowed = vm_footprint_allowed(&heap.for_age, vm_freeruns.dirty_pages << PAGE_SHIFT, now_ms);
 	pay(&heap.for_age, allowed, ago(now_ms, vm_options.decay_ms), now_ms);
 	lock_release(&heap.lock);
 }
@@ -767,8 +551,8 @@ void vm_pageheap_stats(struct vm_stats *stats)
 	lock_take(&heap.lock);
 	stats->medium_live += (live_pages() - heap.slab_pages) << PAGE_SHIFT;
 	stats->heap_mapped += heap.region_pages << PAGE_SHIFT;
-	stats->heap_free_dirty += heap.dirty_pages << PAGE_SHIFT;
-	stats->heap_free_clean += (heap.free_pages - heap.dirty_pages) << PAGE_SHIFT;
+	stats->heap_free_dirty += vm_freeruns.dirty_pages << PAGE_SHIFT;
+	stats->heap_free_clean += (vm_freeruns.pages - vm_freeruns.dirty_pages) << PAGE_SHIFT;
 	stats->purges += heap.purges;
 	stats->purged_bytes += heap.purged_pages << PAGE_SHIFT;
 	stats->trims += heap.trims;
@@ -804,19 +588,19 @@ void vm_pageheap_unlock_after_fork(bool child)
 /* Returns its pages if it is FREE. */
 static size_t check_run(const struct run *run, size_t page, size_t pages_left)
 {
-	const struct region *region = region_of_run(run);
+	const struct region *region = run_region(run);
 	bool slab = run->state == RUN_SLAB;
 	vm_assert(run->pages > 0 && run->pages <= pages_left);
-	vm_assert(first_page(run) == page);
+	vm_assert(run_page(run) == page);
 	for (size_t i = 0; i < run->pages; i++) {
 		vm_assert(region->class_of[page + i] == (slab ? run->class : CLASS_NONE));
 		vm_assert(!slab || region->run_of[page + i] == run);
 	}
 	if (run->state != RUN_FREE)
 		return 0;
-	vm_assert(count_dirty(region, page, run->pages) == run->dirty_pages);
+	vm_assert(region_count_dirty(region, page, run->pages) == run->dirty_pages);
 	vm_assert(region->run_of[page + run->pages - 1] == run);
-	vm_assert(!free_run_at(region, page + run->pages));
+	vm_assert(!freeruns_at(region, page + run->pages));
 	return run->pages;
 }
 
@@ -837,35 +621,12 @@ static size_t check_region(const struct region *region)
 	return free_pages;
 }
 
-/* Returns the pages of its runs. */
-static size_t check_tree(struct tree_node *node, bool dirty)
-{
-	if (!node)
-		return 0;
-	const struct run *run = run_of_node(node);
-	vm_assert(run->state == RUN_FREE && (run->dirty_pages > 0) == dirty);
-	return run->pages + check_tree(node->left, dirty) + check_tree(node->right, dirty);
-}
-
-static size_t check_ages(void)
-{
-	size_t dirty_pages = 0;
-	for (const struct list *link = heap.dirty_by_age.next; link != &heap.dirty_by_age; link = link->next) {
-		const struct run *run = CONTAINER_OF(link, const struct run, link);
-		vm_assert(run->state == RUN_FREE && run->dirty_pages > 0);
-		dirty_pages += run->dirty_pages;
-	}
-	return dirty_pages;
-}
-
 void vm_pageheap_check(void)
 {
 	size_t free_pages = 0;
 	lock_take(&heap.lock);
 	for (unsigned i = 0; i < region_count(); i++)
 		free_pages += check_region(&vm_regions[i]);
-	vm_assert(free_pages == heap.free_pages);
-	vm_assert(check_tree(heap.dirty_runs, true) + check_tree(heap.clean_runs, false) == free_pages);
-	vm_assert(check_ages() == heap.dirty_pages);
+	vm_freeruns_check(free_pages);
 	lock_release(&heap.lock);
 }

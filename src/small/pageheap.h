@@ -14,45 +14,18 @@
  *
  * 1. Each page of a region belongs to exactly one run; runs lie side by side without gaps.
  * 2. No two FREE runs are neighbours in a region: what is freed merges at once.
- * 3. A FREE run is in one tree, `dirty_runs` if any of its pages is dirty, else `clean_runs`; a dirty
- *    one is also in the list by age.
+ * 3. A FREE run is among the free runs (freeruns.h), and no other.
  * 4. The tables say what region.h promises for each run; FREE runs have class CLASS_NONE.
- * 5. A PURGING run is in no tree; its memory is being given back without the lock.
+ * 5. The memory of a PURGING run is being given back without the lock.
  *
- * Runs come from the dirty tree first, because memory that is there costs nothing; in each tree by
- * best fit, and among equal lengths the lowest address, which keeps the top free. One lock,
- * RANK_PAGEHEAP; operations are logarithmic in the number of free runs.
+ * One lock, RANK_PAGEHEAP; operations are logarithmic in the number of free runs.
  */
 #ifndef VM_PAGEHEAP_H
 #define VM_PAGEHEAP_H
 
-#include "base/list.h"
-#include "base/tree.h"
-#include "small/region.h"
+#include "small/run.h"
 
 struct vm_stats;
-
-enum run_state { RUN_FREE, RUN_USED, RUN_SLAB, RUN_PURGING };
-
-/* The record of a run. Its second half is the slab's (slab.h). */
-struct run {
-	struct tree_node node; /* FREE: of its tree; SLAB: of its bin's partial slabs */
-	uintptr_t start;
-	uint32_t pages;
-	uint32_t dirty_pages; /* FREE: how many of them are dirty */
-	uint8_t state;
-	uint8_t region; /* index */
-	uint8_t class;  /* SLAB: of its slots */
-	uint8_t shard;  /* SLAB: of its bin */
-	uint16_t free_slots; /* SLAB */
-	uint8_t quiet;       /* SLAB: enum quiet of bin.c; 0 whenever its slots change */
-	bool roomy;          /* USED: longer than asked for (alloc.c); false at first */
-	struct list link; /* FREE and dirty: by age; PURGING: of those */
-	uint64_t freed_ms; /* FREE and dirty: the age of most of it */
-	uint64_t slots[8]; /* SLAB: bit set for each free slot */
-};
-
-_Static_assert(sizeof(struct run) == 2 * CACHE_LINE, "one line for the run, one for the slots");
 
 /* False: there is no room for the least heap. */
 bool vm_pageheap_init(bool own_break);

@@ -109,6 +109,14 @@ static inline bool region_0_holds(uintptr_t address)
 	return address - vm_regions[0].base < vm_regions[0].bytes;
 }
 
+static inline size_t region_count_dirty(const struct region *region, size_t page, size_t pages)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < pages; i++)
+		count += region->dirty[page + i];
+	return count;
+}
+
 /* The region that an address lies in, or NULL. */
 static inline struct region *region_of(const void *pointer)
 {
