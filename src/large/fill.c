@@ -33,6 +33,13 @@ static struct {
 	_Atomic int trusted;    /* so many more */
 } known;
 
+/* The last one that was mapped without huge pages, until it is freed. Of two that are noted at once it may have the
+ * start of the one and the length of the other: then a sample of something else is taken. */
+static struct {
+	_Atomic uintptr_t start;
+	_Atomic size_t bytes;
+} latest;
+
 static bool is_long(size_t bytes)
 {
 	if (bytes >= LOOK_LEAST && conf_wants_huge_pages())
@@ -57,20 +64,42 @@ static bool is_filled(const char *block, size_t pages)
 }
 
 /* Of threads that do this at once one may count. */
+static void count_filled(size_t bytes)
+{
+	int filled = atomic_load_explicit(&known.filled, memory_order_relaxed);
+	if (filled < KNOWN_MOST)
+		atomic_store_explicit(&known.filled, filled + 1, memory_order_relaxed);
+	atomic_store_explicit(&known.trusted, TRUSTED_MOST, memory_order_relaxed);
+	if (bytes > atomic_load_explicit(&known.longest, memory_order_relaxed))
+		atomic_store_explicit(&known.longest, bytes, memory_order_relaxed);
+}
+
+static void count_unfilled(void)
+{
+	int filled = atomic_load_explicit(&known.filled, memory_order_relaxed);
+	atomic_store_explicit(&known.filled, filled > 0 ? filled - KNOWN_MOST : -KNOWN_MOST, memory_order_relaxed);
+}
+
 void vm_fill_judge(const void *block, size_t bytes)
 {
 	if (!is_long(bytes))
 		return;
-	int filled = atomic_load_explicit(&known.filled, memory_order_relaxed);
-	if (is_filled(block, bytes / vm_os.page_bytes)) {
-		filled = filled < KNOWN_MOST ? filled + 1 : KNOWN_MOST;
-		atomic_store_explicit(&known.trusted, TRUSTED_MOST, memory_order_relaxed);
-		if (bytes > atomic_load_explicit(&known.longest, memory_order_relaxed))
-			atomic_store_explicit(&known.longest, bytes, memory_order_relaxed);
-	} else {
-		filled = filled > 0 ? filled - KNOWN_MOST : -KNOWN_MOST;
-	}
-	atomic_store_explicit(&known.filled, filled, memory_order_relaxed);
+	if (atomic_load_explicit(&latest.start, memory_order_relaxed) == (uintptr_t)block)
+		atomic_store_explicit(&latest.start, 0, memory_order_relaxed);
+	if (is_filled(block, bytes / vm_os.page_bytes))
+		count_filled(bytes);
+	else
+		count_unfilled();
+}
+
+void vm_fill_mapped(const void *block, size_t bytes)
+{
+	if (!is_long(bytes))
+		return;
+	uintptr_t before = atomic_exchange_explicit(&latest.start, (uintptr_t)block, memory_order_relaxed);
+	size_t bytes_before = atomic_exchange_explicit(&latest.bytes, bytes, memory_order_relaxed);
+	if (before && is_filled((const char *)before, bytes_before / vm_os.page_bytes))
+		count_filled(bytes_before);
 }
 
 bool vm_fill_expected(size_t bytes, size_t live_bytes)

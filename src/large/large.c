@@ -229,6 +229,8 @@ static void *map_new(size_t bytes, size_t alignment)
 	vm_pool_collect_excess(&unwanted);
 	vm_pool_end();
 	vm_pool_leave_and_give_back(&unwanted);
+	if (start && !pieces.is_huge)
+		vm_fill_mapped((void *)start, bytes);
 	return (void *)start;
 }
 

@@ -89,6 +89,40 @@ START_TEST(after_two_filled_blocks_the_next_has_huge_pages)
 }
 END_TEST
 
+START_TEST(of_blocks_that_stay_the_one_before_is_looked_at)
+{
+	setup();
+	for (int i = 0; i < 3; i++)
+		alloc_written(MIB, 1);
+	ck_assert_uint_eq(fake_os.huge_advices, 0);
+	for (int i = 0; i < 2; i++)
+		alloc_written(MIB, 1);
+	ck_assert_uint_gt(fake_os.huge_advices, 0);
+}
+END_TEST
+
+START_TEST(of_blocks_that_stay_what_is_not_filled_as_yet_tells_nothing)
+{
+	setup();
+	for (int i = 0; i < 10; i++)
+		alloc(MIB);
+	judge_filled(2);
+	ck_assert(is_expected());
+}
+END_TEST
+
+START_TEST(a_block_that_was_freed_is_not_looked_at_again)
+{
+	setup();
+	size_t dirty;
+	char *block = alloc_written(MIB, 1);
+	must(vm_large_park(block, 0));
+	must(vm_large_alloc(MIB, 64 * MIB, &dirty));
+	ck_assert_uint_eq(fake_os_resident_bytes(block, MIB), MIB);
+	ck_assert(!is_expected());
+}
+END_TEST
+
 START_TEST(blocks_of_less_than_two_huge_pages_have_none)
 {
 	setup();
@@ -170,8 +204,12 @@ START_TEST(no_more_than_sixteen_are_trusted_at_a_time)
 {
 	setup();
 	judge_filled(20);
-	for (int i = 0; i < 100; i++)
-		alloc(6 * HUGE);
+	for (int i = 0; i < 100; i++) {
+		uint64_t before = fake_os.huge_advices;
+		char *block = alloc(6 * HUGE);
+		if (fake_os.huge_advices > before)
+			memset(block, 1, 6 * HUGE); /* all of it is there, however little is used */
+	}
 	ck_assert_uint_eq(fake_os.huge_advices, 16);
 }
 END_TEST
@@ -387,6 +425,9 @@ int main(void)
 {
 	const TTest *const tests[] = {
 		after_two_filled_blocks_the_next_has_huge_pages,
+		of_blocks_that_stay_the_one_before_is_looked_at,
+		of_blocks_that_stay_what_is_not_filled_as_yet_tells_nothing,
+		a_block_that_was_freed_is_not_looked_at_again,
 		blocks_of_less_than_two_huge_pages_have_none,
 		blocks_of_less_than_two_huge_pages_tell_nothing,
 		where_little_is_live_there_are_no_huge_pages,
