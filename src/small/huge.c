@@ -6,15 +6,18 @@
 #include "small/region.h"
 
 /*
- * So many are live where one is begun, and so many in a row that the heap grew past proved filled: all of it will be
- * filled soon, and at most 6 % is resident too early. (150 MB of 64 B, of which 95 % go, then as much of 200 B: 18,000
- * page faults instead of 80,000; memtables of 64 MB: 9,500 instead of 17,000; November 2026.)
+ * So many are live where one is begun, and so many in a row that the heap grew past proved filled. (150 MB of 64 B, of
+ * which 95 % go, then as much of 200 B: 18,000 page faults instead of 80,000; memtables of 64 MB: 9,500 instead of
+ * 17,000; November 2026.)
  */
-enum { LIVE_TO_BEGIN = 16, FILLED_TO_BEGIN = 8 };
+enum { LIVE_TO_BEGIN = 16, FILLED_TO_BEGIN = 12 };
 
-/* One in so many that could be begun is not, so that a program that goes over to sparse blocks is found out: what was
- * begun is filled in any case. After that, fewer are still to be looked at than it takes to begin again. */
-enum { PROBE = 16 };
+/*
+ * What was begun is filled in any case, and tells nothing. So one in so many that could be begun, or in as many as a
+ * quarter of the heap has, is not, and is looked at when so many more have come. A program that goes over to sparse
+ * blocks is found out by then: what is resident in vain is a third of a small heap at most.
+ */
+enum { PROBE = 16, PROBE_SETTLES = 4 };
 
 /*
  * So many are live where what is filled is made huge; each one takes two thirds of what its faults took. (A tree of
@@ -24,7 +27,7 @@ enum { LIVE_TO_FILL = 4 };
 
 /*
  * When the heap grows by one, so many from the end are left out, for their slabs may be filling. The first look is
- * early, for a heap that stays small; the second finds what was too early then, and tells whether this program fills
+ * early, for a heap that is small; the second finds what was too early then, and tells whether this program fills
  * its memory. (Of a memtable of 50 to 500 B the one before the last was filled every second time, the fourth from the
  * end always. A tree of 15 MB takes 1.2 times as long without the first; November 2026.)
  */
@@ -56,17 +59,18 @@ struct passage {
 };
 
 /* Those that wait to be looked at, and to be made huge if they are filled. */
-enum look { FIRST_LOOK, SECOND_LOOK, LOOK_OF_TICK = SECOND_LOOK + SECOND_LOOKS, LOOKS };
+enum look { FIRST_LOOK, LOOK_AT_PROBE, LOOK_OF_TICK, SECOND_LOOK, LOOKS = SECOND_LOOK + SECOND_LOOKS };
 
 static struct {
 	unsigned pause;   /* so many times more nothing is asked for; under the lock */
 	unsigned rest;    /* so many ticks more nothing is looked at */
-	unsigned chances; /* to begin one, those of the probes too */
+	uintptr_t probe;  /* the last one, or 0 */
+	unsigned begins;  /* since then */
 	struct passage passages[REGIONS_MOST];
-	_Atomic unsigned filled_in_row; /* at second looks */
+	_Atomic unsigned filled_in_row; /* at second looks; none since a probe was not */
 	_Atomic bool refused;
 	void *_Atomic begun; /* to be made one, or NULL. Of two that are noted at once the second is. */
-	void *_Atomic looks[LOOKS]; /* or NULL */
+	void *_Atomic looks[LOOKS]; /* or NULL; the same for the first look and the one at a probe */
 } huge;
 
 _Atomic bool vm_huge_noted;
@@ -97,6 +101,7 @@ static struct passage *passage_of(const struct region *region)
 	struct passage *passage = &huge.passages[region - vm_regions];
 	passage->end = min_size(passage->end, align_down(region_end(region), vm_os.huge_bytes));
 	passage->second = min_size(passage->second, passage->end);
+	passage->from = min_size(passage->from, region_end(region));
 	return passage;
 }
 
@@ -143,44 +148,61 @@ static void note_second_looks(struct passage *passage, const struct region *regi
 	}
 }
 
+/* False: all were looked at. */
 static bool note_look_of_tick(const struct region *region)
 {
 	struct passage *passage = passage_of(region);
+	if (atomic_load_explicit(&huge.looks[LOOK_OF_TICK], memory_order_relaxed))
+		return true;
 	uintptr_t page = next_of(passage, region, &passage->ticked, LEFT_OUT_AT_FIRST);
 	if (page)
 		note(&huge.looks[LOOK_OF_TICK], page);
 	return page;
 }
 
-static bool lets_fill(size_t live)
+static size_t in_huge_pages(size_t bytes)
 {
-	return vm_os.huge_bytes && live >= LIVE_TO_FILL * vm_os.huge_bytes;
+	return vm_os.huge_bytes ? bytes / vm_os.huge_bytes : 0;
 }
 
-/* Whether the next one is begun, or left as a probe. */
-static bool begins_next(size_t live)
+/* Whether what the heap has grown past was filled; looks that are far behind tell too little. */
+static bool fills(const struct passage *passage, size_t live)
 {
-	return live >= LIVE_TO_BEGIN * vm_os.huge_bytes &&
-	       atomic_load_explicit(&huge.filled_in_row, memory_order_relaxed) >= FILLED_TO_BEGIN &&
-	       ++huge.chances % PROBE != 0;
+	return live >= LIVE_TO_BEGIN &&
+	       passage->second + SECOND_LOOKS * vm_os.huge_bytes >= last_but(passage, LEFT_OUT_AT_SECOND) &&
+	       atomic_load_explicit(&huge.filled_in_row, memory_order_relaxed) >= FILLED_TO_BEGIN;
 }
 
-void vm_huge_taken(const struct region *region, uintptr_t start, uintptr_t end, size_t live,
+/* Whether one that could be is begun, or is the next probe. */
+static bool begins(uintptr_t page, size_t live)
+{
+	if (++huge.begins == PROBE_SETTLES)
+		note(&huge.looks[LOOK_AT_PROBE], huge.probe);
+	if (huge.begins < min_size(PROBE, live / 4))
+		return true;
+	huge.probe = page;
+	huge.begins = 0;
+	return false;
+}
+
+void vm_huge_taken(const struct region *region, uintptr_t start, uintptr_t end, size_t live_bytes,
 		   uintptr_t clean_end)
 {
+	size_t live = in_huge_pages(live_bytes);
 	struct passage *passage = passage_of(region);
 	uintptr_t page = align_up(start, vm_os.huge_bytes);
 	uintptr_t passed = align_down(end - 1, vm_os.huge_bytes);
-	bool grows = passed > passage->end && lets_fill(live);
-	bool begins = page < end && clean_end >= page + vm_os.huge_bytes && begins_next(live);
+	bool grows = passed > passage->end && live >= LIVE_TO_FILL;
+	bool is_begun = page < end && clean_end >= page + vm_os.huge_bytes && fills(passage, live) &&
+			begins(page, live);
 	passage->end = max_size(passage->end, passed);
-	if ((!begins && !grows) || pauses())
+	if ((!is_begun && !grows) || pauses())
 		return;
-	if (grows) {
+	if (grows && live < LIVE_TO_BEGIN)
 		note_first_look(passage, region);
+	if (grows)
 		note_second_looks(passage, region);
-	}
-	if (!begins)
+	if (!is_begun)
 		return;
 	/* Nobody has the run as yet. A huge page is made of memory that there is some of. */
 	*(volatile char *)page = 0;
@@ -188,9 +210,9 @@ void vm_huge_taken(const struct region *region, uintptr_t start, uintptr_t end, 
 }
 
 /* Once all were looked at, it begins anew after a while: what was given back may have been filled again. */
-void vm_huge_tick(size_t live)
+void vm_huge_tick(size_t live_bytes)
 {
-	if (!lets_fill(live) || pauses())
+	if (in_huge_pages(live_bytes) < LIVE_TO_FILL || pauses())
 		return;
 	if (huge.rest) {
 		huge.rest--;
@@ -204,12 +226,16 @@ void vm_huge_tick(size_t live)
 	huge.rest = PAUSE;
 }
 
+/* What the heap was filled with before tells nothing of what a child does, whose own memory may be little. */
 void vm_huge_forked(void)
 {
 	for (unsigned i = 0; i < region_count(); i++)
 		huge.passages[i].from = region_end(&vm_regions[i]);
 	for (int i = 0; i < LOOKS; i++)
 		atomic_store_explicit(&huge.looks[i], NULL, memory_order_relaxed);
+	atomic_store_explicit(&huge.begun, NULL, memory_order_relaxed);
+	huge.probe = 0;
+	atomic_store_explicit(&huge.filled_in_row, 0, memory_order_relaxed);
 }
 
 static bool is_filled(void *page)
@@ -234,11 +260,9 @@ static void look_at(void *page, enum look look)
 	bool filled = is_filled(page);
 	if (filled)
 		make(page);
-	if (look == FIRST_LOOK || look == LOOK_OF_TICK)
-		return;
-	if (filled)
+	if (filled && look >= SECOND_LOOK)
 		atomic_fetch_add_explicit(&huge.filled_in_row, 1, memory_order_relaxed);
-	else
+	else if (!filled && (look >= SECOND_LOOK || look == LOOK_AT_PROBE))
 		atomic_store_explicit(&huge.filled_in_row, 0, memory_order_relaxed);
 }
 

@@ -26,14 +26,14 @@ void vm_huge_find(size_t heap_bytes);
 
 /*
  * Under the page heap's lock: [start, end) was taken out of what is free in a region, and is in nobody's hands
- * yet. From there to `clean_end` nothing was written to, and all of it will be; `start` where that is not so.
- * `live` bytes of the heap are in use.
+ * yet. From there to `clean_end` nothing was written to, and a slab of several slots begins it; `start` where that
+ * is not so. `live_bytes` of the heap are in use.
  */
-void vm_huge_taken(const struct region *region, uintptr_t start, uintptr_t end, size_t live,
+void vm_huge_taken(const struct region *region, uintptr_t start, uintptr_t end, size_t live_bytes,
 		   uintptr_t clean_end);
 
 /* Under the page heap's lock, now and then: has one more looked at for whether it is filled. */
-void vm_huge_tick(size_t live);
+void vm_huge_tick(size_t live_bytes);
 
 /* Under the page heap's lock, after a fork, in the parent and the child: what they share is not to be copied. */
 void vm_huge_forked(void);
