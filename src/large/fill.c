@@ -33,11 +33,12 @@ static struct {
 	_Atomic int trusted;    /* so many more */
 } known;
 
-/* The last one that was mapped without huge pages, until it is freed. Of two that are noted at once it may have the
- * start of the one and the length of the other: then a sample of something else is taken. */
+/* The last one that was mapped without huge pages, until it is freed or moves. Of two that are noted at once it may
+ * have the start of the one and the length of the other: then a sample of something else is taken. */
 static struct {
 	_Atomic uintptr_t start;
 	_Atomic size_t bytes;
+	_Atomic uintptr_t counted; /* the one before, if it was filled by then */
 } latest;
 
 static bool is_long(size_t bytes)
@@ -80,16 +81,31 @@ static void count_unfilled(void)
 	atomic_store_explicit(&known.filled, filled > 0 ? filled - KNOWN_MOST : -KNOWN_MOST, memory_order_relaxed);
 }
 
+/* It may be filled later. */
+static void count_unfilled_as_yet(void)
+{
+	int filled = atomic_load_explicit(&known.filled, memory_order_relaxed);
+	if (filled > 0)
+		atomic_store_explicit(&known.filled, filled - 1, memory_order_relaxed);
+}
+
+/* Whether it is the block noted there, which is no more. */
+static bool forget(_Atomic uintptr_t *noted, const void *block)
+{
+	uintptr_t start = (uintptr_t)block;
+	return atomic_compare_exchange_strong_explicit(noted, &start, 0, memory_order_relaxed, memory_order_relaxed);
+}
+
 void vm_fill_judge(const void *block, size_t bytes)
 {
+	bool was_counted = forget(&latest.counted, block);
+	forget(&latest.start, block);
 	if (!is_long(bytes))
 		return;
-	if (atomic_load_explicit(&latest.start, memory_order_relaxed) == (uintptr_t)block)
-		atomic_store_explicit(&latest.start, 0, memory_order_relaxed);
-	if (is_filled(block, bytes / vm_os.page_bytes))
-		count_filled(bytes);
-	else
+	if (!is_filled(block, bytes / vm_os.page_bytes))
 		count_unfilled();
+	else if (!was_counted)
+		count_filled(bytes);
 }
 
 void vm_fill_mapped(const void *block, size_t bytes)
@@ -98,8 +114,14 @@ void vm_fill_mapped(const void *block, size_t bytes)
 		return;
 	uintptr_t before = atomic_exchange_explicit(&latest.start, (uintptr_t)block, memory_order_relaxed);
 	size_t bytes_before = atomic_exchange_explicit(&latest.bytes, bytes, memory_order_relaxed);
-	if (before && is_filled((const char *)before, bytes_before / vm_os.page_bytes))
+	if (!before)
+		return;
+	if (is_filled((const char *)before, bytes_before / vm_os.page_bytes)) {
 		count_filled(bytes_before);
+		atomic_store_explicit(&latest.counted, before, memory_order_relaxed);
+	} else {
+		count_unfilled_as_yet();
+	}
 }
 
 bool vm_fill_expected(size_t bytes, size_t live_bytes)

@@ -60,9 +60,7 @@ struct list *vm_freeruns_remove(struct run *run)
 	return run->link.next;
 }
 
-/* Joins a run that is in no tree with a FREE neighbour: `run` then holds both. Its age and place are
- * those of the larger dirty part, so that neither a trickle keeps old memory nor old memory takes
- * new along. */
+/* Joins a run that is in no tree with a FREE neighbour: `run` then holds both. */
 static void absorb(struct run *run, struct run *neighbour, struct list **place)
 {
 	struct list *place_of_neighbour = vm_freeruns_remove(neighbour);

@@ -4,7 +4,9 @@
  *
  * 1. Each is in one tree, `dirty` if any of its pages is dirty, else `clean`; a dirty one is also in the list by
  *    age.
- * 2. No two are neighbours in a region, but while their owner is about to change that.
+ * 2. No two are neighbours in a region.
+ * 3. What was joined has the age and the place of the larger dirty part, so that neither a trickle keeps old memory
+ *    nor old memory takes new along.
  *
  * Runs are found in the dirty tree first, because memory that is there costs nothing; in each tree by best fit, and
  * among equal lengths at the lowest address, which keeps the top free.

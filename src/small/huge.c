@@ -15,7 +15,8 @@ enum { LIVE_TO_BEGIN = 16, FILLED_TO_BEGIN = 12 };
 /*
  * What was begun is filled in any case, and tells nothing. So one in so many that could be begun, or in as many as a
  * quarter of the heap has, is not, and is looked at when so many more have come. A program that goes over to sparse
- * blocks is found out by then: what is resident in vain is a third of a small heap at most.
+ * blocks is found out by then: each time it does, a third of a small heap at most is resident in vain. In a heap that
+ * fills its holes, probes are all there is to tell, of whether to begin again too.
  */
 enum { PROBE = 16, PROBE_SETTLES = 4 };
 
@@ -33,9 +34,9 @@ enum { LIVE_TO_FILL = 4 };
  */
 enum { LEFT_OUT_AT_FIRST = 1, LEFT_OUT_AT_SECOND = 3 };
 
-/* Second looks for one that the heap grows by, so that those from before it was large come to it as well. A tick has
- * one more looked at: 2 % of the time at most, in a heap that grows no more. (With a tick's alone the memtable gained
- * half as much, and a sort of 60 MB nothing.) */
+/* Second looks each time that the heap grows past one, so that those from before it was large come to it as well. A
+ * tick has one more looked at: 2 % of the time at most, in a heap that grows no more. (With a tick's alone the
+ * memtable gained half as much, and a sort of 60 MB nothing.) */
 enum { SECOND_LOOKS = 2 };
 
 /* What is not resident of a filled one, as a share of it. (With an eighth a cache of values of up to 64 KiB, whose
@@ -59,18 +60,26 @@ struct passage {
 };
 
 /* Those that wait to be looked at, and to be made huge if they are filled. */
-enum look { FIRST_LOOK, LOOK_AT_PROBE, LOOK_OF_TICK, SECOND_LOOK, LOOKS = SECOND_LOOK + SECOND_LOOKS };
+enum look {
+	FIRST_LOOK,
+	LOOK_OF_TICK,
+	LOOK_AT_PROBE, /* tells if it is not filled; it has a second look, too */
+	LOOK_IN_HOLE,  /* the same where it has none: it tells in any case */
+	SECOND_LOOK,
+	LOOKS = SECOND_LOOK + SECOND_LOOKS
+};
 
 static struct {
 	unsigned pause;   /* so many times more nothing is asked for; under the lock */
 	unsigned rest;    /* so many ticks more nothing is looked at */
 	uintptr_t probe;  /* the last one, or 0 */
-	unsigned begins;  /* since then */
+	unsigned begins;  /* that could be since then */
+	bool probe_in_hole;
 	struct passage passages[REGIONS_MOST];
-	_Atomic unsigned filled_in_row; /* at second looks; none since a probe was not */
+	_Atomic unsigned filled_in_row; /* of the looks that tell */
 	_Atomic bool refused;
 	void *_Atomic begun; /* to be made one, or NULL. Of two that are noted at once the second is. */
-	void *_Atomic looks[LOOKS]; /* or NULL; the same for the first look and the one at a probe */
+	void *_Atomic looks[LOOKS]; /* or NULL; the same for the first look and those at probes */
 } huge;
 
 _Atomic bool vm_huge_noted;
@@ -165,22 +174,25 @@ static size_t in_huge_pages(size_t bytes)
 	return vm_os.huge_bytes ? bytes / vm_os.huge_bytes : 0;
 }
 
-/* Whether what the heap has grown past was filled; looks that are far behind tell too little. */
-static bool fills(const struct passage *passage, size_t live)
+/* Looks that are far behind tell too little. */
+static bool is_looked_through(const struct passage *passage)
 {
-	return live >= LIVE_TO_BEGIN &&
-	       passage->second + SECOND_LOOKS * vm_os.huge_bytes >= last_but(passage, LEFT_OUT_AT_SECOND) &&
-	       atomic_load_explicit(&huge.filled_in_row, memory_order_relaxed) >= FILLED_TO_BEGIN;
+	return passage->second + SECOND_LOOKS * vm_os.huge_bytes >= last_but(passage, LEFT_OUT_AT_SECOND);
 }
 
-/* Whether one that could be is begun, or is the next probe. */
-static bool begins(uintptr_t page, size_t live)
+/* Whether one that could be is begun, or may be the next probe. */
+static bool begins(const struct passage *passage, uintptr_t page, size_t live)
 {
+	bool known = atomic_load_explicit(&huge.filled_in_row, memory_order_relaxed) >= FILLED_TO_BEGIN;
+	bool in_hole = page <= passage->end;
+	if (live < LIVE_TO_BEGIN || !is_looked_through(passage))
+		return false;
 	if (++huge.begins == PROBE_SETTLES)
-		note(&huge.looks[LOOK_AT_PROBE], huge.probe);
-	if (huge.begins < min_size(PROBE, live / 4))
-		return true;
+		note(&huge.looks[huge.probe_in_hole ? LOOK_IN_HOLE : LOOK_AT_PROBE], huge.probe);
+	if (huge.begins < (known ? min_size(PROBE, live / 4) : PROBE_SETTLES + 1))
+		return known;
 	huge.probe = page;
+	huge.probe_in_hole = in_hole;
 	huge.begins = 0;
 	return false;
 }
@@ -193,8 +205,7 @@ void vm_huge_taken(const struct region *region, uintptr_t start, uintptr_t end, 
 	uintptr_t page = align_up(start, vm_os.huge_bytes);
 	uintptr_t passed = align_down(end - 1, vm_os.huge_bytes);
 	bool grows = passed > passage->end && live >= LIVE_TO_FILL;
-	bool is_begun = page < end && clean_end >= page + vm_os.huge_bytes && fills(passage, live) &&
-			begins(page, live);
+	bool is_begun = page < end && clean_end >= page + vm_os.huge_bytes && begins(passage, page, live);
 	passage->end = max_size(passage->end, passed);
 	if ((!is_begun && !grows) || pauses())
 		return;
@@ -260,9 +271,9 @@ static void look_at(void *page, enum look look)
 	bool filled = is_filled(page);
 	if (filled)
 		make(page);
-	if (filled && look >= SECOND_LOOK)
+	if (filled && look >= LOOK_IN_HOLE)
 		atomic_fetch_add_explicit(&huge.filled_in_row, 1, memory_order_relaxed);
-	else if (!filled && (look >= SECOND_LOOK || look == LOOK_AT_PROBE))
+	else if (!filled && look >= LOOK_AT_PROBE)
 		atomic_store_explicit(&huge.filled_in_row, 0, memory_order_relaxed);
 }
 

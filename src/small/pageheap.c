@@ -427,7 +427,7 @@ static void take_from_behind(struct run *run, size_t pages, struct run *behind)
 static void give_to_behind(struct run *run, size_t pages, struct run *behind, uint64_t now_ms)
 {
 	struct list *place = vm_freeruns_remove(behind);
-	if (pages >= behind->dirty_pages) { /* as absorb */
+	if (pages >= behind->dirty_pages) { /* its age and place: freeruns.h */
 		behind->freed_ms = now_ms;
 		place = &vm_freeruns.by_age;
 	}

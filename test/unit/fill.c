@@ -111,6 +111,56 @@ START_TEST(of_blocks_that_stay_what_is_not_filled_as_yet_tells_nothing)
 }
 END_TEST
 
+START_TEST(of_blocks_that_stay_half_must_be_filled)
+{
+	setup();
+	for (int i = 0; i < 60; i++)
+		alloc_written(MIB, i % 3 == 0 ? 1 : 16);
+	ck_assert_uint_eq(fake_os.huge_advices, 0);
+}
+END_TEST
+
+START_TEST(a_block_that_was_looked_at_before_it_was_freed_counts_once)
+{
+	setup();
+	char *block = alloc_written(MIB, 1);
+	alloc(MIB);
+	must(vm_large_park(block, 0));
+	ck_assert(!is_expected());
+}
+END_TEST
+
+START_TEST(the_block_before_is_looked_at_in_its_own_length)
+{
+	setup();
+	alloc_written(8 * HUGE, 1);
+	alloc_written(2 * HUGE, 1);
+	alloc_written(2 * HUGE, 1);
+	ck_assert(is_expected());
+	/* Four times the longest filled one is trusted. */
+	ck_assert(vm_fill_expected(32 * HUGE, MIB) || vm_fill_expected(32 * HUGE, MIB));
+}
+END_TEST
+
+START_TEST(the_block_before_is_looked_at_to_its_end)
+{
+	setup();
+	alloc_written(8 * HUGE, 1);
+	memset(alloc(8 * HUGE), 1, 4 * HUGE);
+	alloc_written(2 * HUGE, 1);
+	ck_assert(!is_expected());
+}
+END_TEST
+
+START_TEST(of_short_blocks_that_stay_none_is_looked_at)
+{
+	setup();
+	for (int i = 0; i < 10; i++)
+		alloc_written(2 * HUGE - PAGE, 1);
+	ck_assert(!is_expected());
+}
+END_TEST
+
 START_TEST(a_block_that_was_freed_is_not_looked_at_again)
 {
 	setup();
@@ -375,18 +425,15 @@ END_TEST
 /* Each of these is a map of its own, for all that the model knows. */
 START_TEST(no_more_than_a_part_of_the_budget_goes_to_huge_pages)
 {
-	enum { LIMIT = 4000 };
+	enum { LIMIT = 1500 };
 	fake_os.map_limit = LIMIT;
 	setup();
 	fill_and_drop(2, MIB);
-	for (int i = 0; i < LIMIT; i++) {
-		if (i % 10 == 0)
-			judge_filled(1);
-		alloc(2 * HUGE);
-	}
+	for (int i = 0; i < LIMIT; i++)
+		alloc_written(2 * HUGE, 1);
 	struct vm_stats stats = {0};
 	vm_large_stats(&stats);
-	ck_assert_uint_gt(fake_os.huge_advices, 100);
+	ck_assert_uint_gt(fake_os.huge_advices, 40);
 	ck_assert_uint_lt(stats.own_maps, LIMIT / 10);
 }
 END_TEST
@@ -427,6 +474,11 @@ int main(void)
 		after_two_filled_blocks_the_next_has_huge_pages,
 		of_blocks_that_stay_the_one_before_is_looked_at,
 		of_blocks_that_stay_what_is_not_filled_as_yet_tells_nothing,
+		of_blocks_that_stay_half_must_be_filled,
+		a_block_that_was_looked_at_before_it_was_freed_counts_once,
+		the_block_before_is_looked_at_in_its_own_length,
+		the_block_before_is_looked_at_to_its_end,
+		of_short_blocks_that_stay_none_is_looked_at,
 		a_block_that_was_freed_is_not_looked_at_again,
 		blocks_of_less_than_two_huge_pages_have_none,
 		blocks_of_less_than_two_huge_pages_tell_nothing,

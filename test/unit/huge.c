@@ -99,7 +99,7 @@ static size_t passed(void)
 static size_t times_asked(size_t index)
 {
 	size_t count = 0;
-	for (uint64_t i = 0; i < fake_os.huge_pages; i++)
+	for (uint64_t i = 0; i < fake_os.huge_pages && i < sizeof fake_os.huge_asked / sizeof fake_os.huge_asked[0]; i++)
 		count += fake_os.huge_asked[i] == huge_page(index);
 	return count;
 }
@@ -314,6 +314,30 @@ START_TEST(after_one_was_refused_32_are_not_asked_for)
 }
 END_TEST
 
+START_TEST(after_one_was_refused_none_is_begun_for_a_while)
+{
+	setup();
+	grow(2 * BEGINS, 0);
+	fake_os.huge_refused = true;
+	uint64_t before = fake_os.huge_begun;
+	grow(3 * BEGINS, 0);
+	ck_assert_uint_le(fake_os.huge_begun, before + 1);
+}
+END_TEST
+
+START_TEST(in_a_large_heap_none_is_looked_at_early)
+{
+	setup();
+	grow(2 * BEGINS, HUGE_IN_PAGES / 2);
+	fake_os.huge_pages = 0;
+	size_t first = passed() + 1;
+	grow(3 * BEGINS, 0);
+	ck_assert_uint_ge(times_asked(first), 1);
+	for (size_t i = passed() - 3; i <= passed(); i++)
+		ck_assert_uint_eq(times_asked(i), 0);
+}
+END_TEST
+
 START_TEST(a_heap_that_was_filled_begins_all_that_it_grows_by_but_one_in_16)
 {
 	setup();
@@ -335,6 +359,15 @@ START_TEST(a_heap_that_was_filled_begins_all_that_it_grows_by_but_one_in_16)
 	}
 	ck_assert_uint_eq(begun - before, 300);
 	vm_pageheap_check();
+}
+END_TEST
+
+START_TEST(a_heap_of_which_one_in_six_is_sparse_begins_none)
+{
+	setup();
+	for (size_t i = 1; i < 4 * BEGINS; i++)
+		grow(i, i % 6 ? 0 : HUGE_IN_PAGES / 2);
+	ck_assert_uint_eq(fake_os.huge_begun, 0);
 }
 END_TEST
 
@@ -392,9 +425,14 @@ START_TEST(a_heap_whose_holes_are_filled_sparsely_is_found_out)
 	fake_os.huge_begun = 0;
 	size_t before = live_bytes();
 	size_t bytes = vm_pageheap_bytes();
-	while (live_bytes() < before + 15 * BEGINS * HUGE_BYTES)
+	while (live_bytes() < before + 9 * BEGINS * HUGE_BYTES)
 		write_to(take_slab(64), HUGE_IN_PAGES / 2);
+	/* And back. */
+	uint64_t begun = fake_os.huge_begun;
+	grow(19 * BEGINS, 0);
 	ck_assert_uint_eq(vm_pageheap_bytes(), bytes);
+	ck_assert_uint_gt(fake_os.huge_begun, begun + 10);
+	fake_os.huge_begun = begun;
 	ck_assert_uint_ge(fake_os.huge_begun, 1);
 	ck_assert_uint_lt(fake_os.huge_begun, 20);
 }
@@ -403,13 +441,19 @@ END_TEST
 START_TEST(after_a_fork_what_was_filled_before_tells_nothing)
 {
 	setup();
-	grow(4 * BEGINS, 0);
-	vm_pageheap_lock_for_fork();
-	vm_pageheap_unlock_after_fork(false);
-	fake_os.huge_begun = 0;
-	grow(4 * BEGINS + 10, 0);
-	ck_assert_uint_eq(fake_os.huge_begun, 0);
-	grow(6 * BEGINS, 0);
+	size_t pages = 4 * BEGINS;
+	grow(pages, 0);
+	for (int forks = 0; forks < 7; forks++) {
+		vm_pageheap_lock_for_fork();
+		vm_pageheap_unlock_after_fork(false);
+		fake_os.huge_begun = fake_os.huge_pages = 0;
+		size_t shared = (region_end(&vm_regions[0]) - (uintptr_t)huge_page(0) + HUGE_BYTES - 1) / HUGE_BYTES;
+		grow(pages += 7, 0);
+		for (size_t i = 0; i < shared; i++)
+			ck_assert_uint_eq(times_asked(i), 0);
+		ck_assert_uint_eq(fake_os.huge_begun, 0);
+	}
+	grow(pages + 2 * BEGINS, 0);
 	ck_assert_uint_gt(fake_os.huge_begun, 0);
 }
 END_TEST
@@ -582,7 +626,10 @@ int main(void)
 		what_was_noted_before_a_fork_is_not_done,
 		what_was_given_back_at_the_top_and_comes_again_is_made_huge_again,
 		after_one_was_refused_32_are_not_asked_for,
+		after_one_was_refused_none_is_begun_for_a_while,
+		in_a_large_heap_none_is_looked_at_early,
 		a_heap_that_was_filled_begins_all_that_it_grows_by_but_one_in_16,
+		a_heap_of_which_one_in_six_is_sparse_begins_none,
 		a_heap_that_goes_over_to_sparse_blocks_is_found_out,
 		a_heap_that_became_shorter_is_judged_anew,
 		a_heap_that_became_small_begins_none,
