@@ -108,20 +108,28 @@ void vm_fill_judge(const void *block, size_t bytes)
 		count_filled(bytes);
 }
 
+void vm_fill_look_back(size_t bytes)
+{
+	if (!is_long(bytes))
+		return;
+	uintptr_t start = atomic_exchange_explicit(&latest.start, 0, memory_order_relaxed);
+	size_t bytes_before = atomic_load_explicit(&latest.bytes, memory_order_relaxed);
+	if (!start)
+		return;
+	if (is_filled((const char *)start, bytes_before / vm_os.page_bytes)) {
+		count_filled(bytes_before);
+		atomic_store_explicit(&latest.counted, start, memory_order_relaxed);
+	} else {
+		count_unfilled_as_yet();
+	}
+}
+
 void vm_fill_mapped(const void *block, size_t bytes)
 {
 	if (!is_long(bytes))
 		return;
-	uintptr_t before = atomic_exchange_explicit(&latest.start, (uintptr_t)block, memory_order_relaxed);
-	size_t bytes_before = atomic_exchange_explicit(&latest.bytes, bytes, memory_order_relaxed);
-	if (!before)
-		return;
-	if (is_filled((const char *)before, bytes_before / vm_os.page_bytes)) {
-		count_filled(bytes_before);
-		atomic_store_explicit(&latest.counted, before, memory_order_relaxed);
-	} else {
-		count_unfilled_as_yet();
-	}
+	atomic_store_explicit(&latest.bytes, bytes, memory_order_relaxed);
+	atomic_store_explicit(&latest.start, (uintptr_t)block, memory_order_relaxed);
 }
 
 bool vm_fill_expected(size_t bytes, size_t live_bytes)

@@ -5,7 +5,7 @@
  * A block that will be filled comes cheaper by huge pages (MADV_HUGEPAGE): one fault for 512. One of which a byte
  * in 64 KiB is used would be resident whole. So blocks whose pages came one by one are looked at when they are freed
  * or move, and what the last ones were the next is expected to be; one in eight comes by pages, to go on
- * knowing. Where blocks stay, the last one is looked at when the next is mapped; one that is not filled by then
+ * knowing. Where blocks stay, the last one is looked at before the next is mapped; one that is not filled by then
  * makes up for one that was. Any thread, no lock. errno is preserved.
  */
 #ifndef VM_FILL_H
@@ -16,7 +16,10 @@
 /* Takes note of a live block that was mapped for this use, and not by huge pages. */
 void vm_fill_judge(const void *block, size_t bytes);
 
-/* Takes note of a block that was mapped just now, and not by huge pages; and of whether the one before it is filled. */
+/* Takes note, before another one is mapped, of whether the last one is filled. */
+void vm_fill_look_back(size_t bytes);
+
+/* Takes note of a block that was mapped just now, and not by huge pages. */
 void vm_fill_mapped(const void *block, size_t bytes);
 
 /* Whether a new block is to be filled by huge pages; `live_bytes` of all large blocks, this one included. To be asked

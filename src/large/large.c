@@ -204,6 +204,7 @@ static void *map_new(size_t bytes, size_t alignment)
 {
 	struct pieces pieces;
 	struct pool_batch unwanted;
+	vm_fill_look_back(bytes);
 	if (!take_pieces(&pieces, bytes))
 		return NULL;
 	vm_pool_batch_init(&unwanted);

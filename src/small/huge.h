@@ -5,8 +5,8 @@
  * A program finds its way in a huge page by one entry of the TLB instead of 512, and its memory comes with one
  * fault. But all of it is resident, so there are two ways to become one:
  *   filled   memory that the heap has grown past, if it proves to be resident but for a little
- *   begun    memory that a slab of several slots begins, and of which nothing was written to as yet, where what the
- *            heap has grown past proved filled: it will be filled soon
+ *   begun    memory that a slab begins, and of which nothing was written to as yet, where what the heap has grown past
+ *            proved filled: it will be filled soon
  * Both are asked for by MADV_COLLAPSE, which changes no map and leaves no mark: what is purged later stays so.
  *
  * What was noted is done by the next thread that has no lock. It may be gone by then, or somebody else's memory:
@@ -26,7 +26,7 @@ void vm_huge_find(size_t heap_bytes);
 
 /*
  * Under the page heap's lock: [start, end) was taken out of what is free in a region, and is in nobody's hands
- * yet. From there to `clean_end` nothing was written to, and a slab of several slots begins it; `start` where that
+ * yet. From there to `clean_end` nothing was written to, and a slab begins it; `start` where that
  * is not so. `live_bytes` of the heap are in use.
  */
 void vm_huge_taken(const struct region *region, uintptr_t start, uintptr_t end, size_t live_bytes,

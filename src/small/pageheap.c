@@ -111,8 +111,7 @@ static void note_huge_pages(const struct run *run)
 	if (!vm_os.huge_bytes)
 		return;
 	const struct run *behind = freeruns_at(run_region(run), run_page(run) + run->pages);
-	bool begins = run->state == RUN_SLAB && vm_classes[run->class].slots > 1 && !run->dirty_pages && behind &&
-		      !behind->dirty_pages;
+	bool begins = run->state == RUN_SLAB && !run->dirty_pages && behind && !behind->dirty_pages;
 	vm_huge_taken(run_region(run), run->start, run_end(run), live_pages() << PAGE_SHIFT,
 		      begins ? run_end(behind) : run->start);
 }

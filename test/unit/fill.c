@@ -92,7 +92,7 @@ END_TEST
 START_TEST(of_blocks_that_stay_the_one_before_is_looked_at)
 {
 	setup();
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 2; i++)
 		alloc_written(MIB, 1);
 	ck_assert_uint_eq(fake_os.huge_advices, 0);
 	for (int i = 0; i < 2; i++)

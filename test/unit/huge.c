@@ -366,8 +366,36 @@ START_TEST(a_heap_of_which_one_in_six_is_sparse_begins_none)
 {
 	setup();
 	for (size_t i = 1; i < 4 * BEGINS; i++)
-		grow(i, i % 6 ? 0 : HUGE_IN_PAGES / 2);
+		grow(i, i % 6 ? 0 : HUGE_IN_PAGES / 8 + 1);
 	ck_assert_uint_eq(fake_os.huge_begun, 0);
+}
+END_TEST
+
+START_TEST(one_that_lacks_less_than_an_eighth_tells_nothing)
+{
+	setup();
+	for (size_t i = 1; i < 4 * BEGINS; i++)
+		grow(i, i % 6 ? 0 : HUGE_IN_PAGES / 8);
+	ck_assert_uint_gt(fake_os.huge_begun, BEGINS);
+}
+END_TEST
+
+START_TEST(a_heap_of_which_all_lack_an_eighth_begins_none)
+{
+	setup();
+	grow(4 * BEGINS, HUGE_IN_PAGES / 8);
+	ck_assert_uint_eq(fake_os.huge_begun, 0);
+}
+END_TEST
+
+START_TEST(what_was_begun_has_no_second_look)
+{
+	setup();
+	grow(2 * LARGE, 0);
+	size_t begun = 0;
+	for (size_t i = LARGE; i < 2 * LARGE - 8; i++)
+		begun += times_asked(i) == 1;
+	ck_assert_uint_ge(begun, (LARGE - 8) * 7 / 8);
 }
 END_TEST
 
@@ -469,15 +497,31 @@ START_TEST(what_was_passed_long_ago_tells_nothing_of_what_is_to_come)
 }
 END_TEST
 
-START_TEST(blocks_that_may_be_used_in_part_begin_no_huge_page)
+START_TEST(page_runs_begin_no_huge_page)
 {
 	setup();
 	grow(LARGE, 0);
 	fake_os.huge_begun = 0;
 	for (int i = 0; i < 4 * HUGE_IN_PAGES; i++)
 		write_to(take_run(1), 0);
-	for (int i = 0; i < 4; i++)
-		write_to(take_slab(64 * KIB), 0);
+	ck_assert_uint_eq(fake_os.huge_begun, 0);
+}
+END_TEST
+
+START_TEST(slabs_of_one_block_begin_them_as_others_do)
+{
+	setup();
+	grow(LARGE, 0);
+	fake_os.huge_begun = 0;
+	for (int i = 0; i < 20; i++)
+		write_to(take_slab(HUGE_BYTES), 0);
+	ck_assert_uint_gt(fake_os.huge_begun, 10);
+	for (int i = 0; i < 40; i++)
+		write_to(take_slab(HUGE_BYTES), HUGE_IN_PAGES / 2);
+	ck_assert_uint_lt(fake_os.huge_begun, 40);
+	fake_os.huge_begun = 0;
+	for (int i = 0; i < 40; i++)
+		write_to(take_slab(HUGE_BYTES), HUGE_IN_PAGES / 2);
 	ck_assert_uint_eq(fake_os.huge_begun, 0);
 }
 END_TEST
@@ -630,13 +674,17 @@ int main(void)
 		in_a_large_heap_none_is_looked_at_early,
 		a_heap_that_was_filled_begins_all_that_it_grows_by_but_one_in_16,
 		a_heap_of_which_one_in_six_is_sparse_begins_none,
+		one_that_lacks_less_than_an_eighth_tells_nothing,
+		a_heap_of_which_all_lack_an_eighth_begins_none,
+		what_was_begun_has_no_second_look,
 		a_heap_that_goes_over_to_sparse_blocks_is_found_out,
 		a_heap_that_became_shorter_is_judged_anew,
 		a_heap_that_became_small_begins_none,
 		a_heap_whose_holes_are_filled_sparsely_is_found_out,
 		after_a_fork_what_was_filled_before_tells_nothing,
 		what_was_passed_long_ago_tells_nothing_of_what_is_to_come,
-		blocks_that_may_be_used_in_part_begin_no_huge_page,
+		page_runs_begin_no_huge_page,
+		slabs_of_one_block_begin_them_as_others_do,
 		what_was_purged_whole_comes_back_as_a_huge_page,
 		what_was_purged_tells_nothing_of_what_is_to_come,
 		what_begins_with_memory_is_not_begun,
