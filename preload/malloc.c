@@ -11,6 +11,7 @@
 #include "alloc.h"
 #include "boot.h"
 #include "os/os.h"
+#include "resize.h"
 
 #include <errno.h>
 

@@ -34,12 +34,6 @@ static void prove_now_and_then(void)
 	}
 }
 
-/*
- * Above this size a slab is one slot: calloc and large alignments take a new one, which may be known to be
- * zero and can lie as it must; realloc makes it a run, which may grow where it lies.
- */
-#define SLOT_MOST (32 * KIB)
-
 /* So many misses of a cache between two looks at the clock: a small program never takes one. */
 enum { MISSES_A_LOOK = 8 };
 
@@ -82,7 +76,7 @@ static void tick(struct tcache *cache)
 	}
 }
 
-static void *out_of_memory(size_t size)
+void *vm_alloc_out_of_memory(size_t size)
 {
 	vm_failure_note(size);
 	errno = ENOMEM;
@@ -134,7 +128,6 @@ bool vm_alloc_trim(size_t pad)
 
 /* Page runs and mapped blocks --------------------------------------------------------------- */
 
-/* Beyond its first *dirty bytes a block reads as zeros: here and where pages are asked for below. */
 static void *alloc_run(size_t size, size_t alignment, size_t *dirty)
 {
 	bool zeroed = false;
@@ -156,15 +149,10 @@ static unsigned parking_place(void)
 	return (unsigned)((uintptr_t)vm_tcache >> PAGE_SHIFT);
 }
 
-static bool is_large(size_t size, size_t alignment)
-{
-	return max_size(size, alignment) >= vm_options.mmap_threshold;
-}
-
 /* The large block that was freed last, without a lock, where it is one like that; or NULL. */
 static inline void *alloc_parked(size_t size, size_t alignment)
 {
-	if (!is_large(size, alignment))
+	if (!alloc_is_large(size, alignment))
 		return NULL;
 	void *block = vm_large_take_parked(max_size(size, 1), alignment, parking_place());
 	if (block)
@@ -173,9 +161,9 @@ static inline void *alloc_parked(size_t size, size_t alignment)
 }
 
 /* Each kind stands in for the other where the kernel or the budget of maps refuses it. */
-static void *alloc_pages(size_t size, size_t alignment, size_t *dirty)
+void *vm_alloc_pages(size_t size, size_t alignment, size_t *dirty)
 {
-	bool large = is_large(size, alignment);
+	bool large = alloc_is_large(size, alignment);
 	size_t bytes = max_size(size, 1);
 	void *block = large ? vm_large_alloc(bytes, alignment, dirty)
 			    : alloc_run(size, alignment, dirty);
@@ -189,8 +177,7 @@ static void *alloc_pages(size_t size, size_t alignment, size_t *dirty)
 	return block;
 }
 
-/* The USED run that starts at an address of a region. Anything else ends the process. */
-static struct run *used_run(const struct region *region, const void *block, const char *function)
+struct run *vm_alloc_used_run(const struct region *region, const void *block, const char *function)
 {
 	uintptr_t address = (uintptr_t)block;
 	struct run *run = region_run(region, region_page(region, address));
@@ -214,14 +201,14 @@ static bool make_room(size_t size)
 static NOINLINE COLD void *alloc_unbooted(size_t size, size_t alignment)
 {
 	if (!vm_is_booting())
-		return out_of_memory(size);
+		return vm_alloc_out_of_memory(size);
 	void *block = vm_early_alloc(size, alignment);
 	if (!block)
 		errno = ENOMEM; /* and no word of the cause: what tells it has not started */
 	return block;
 }
 
-static void *alloc_pages_or_trim(size_t size, size_t alignment, size_t *dirty)
+void *vm_alloc_pages_or_trim(size_t size, size_t alignment, size_t *dirty)
 {
 	if (!vm_boot()) {
 		*dirty = 0;
@@ -232,33 +219,33 @@ static void *alloc_pages_or_trim(size_t size, size_t alignment, size_t *dirty)
 		*dirty = size;
 		return block;
 	}
-	block = alloc_pages(size, alignment, dirty);
+	block = vm_alloc_pages(size, alignment, dirty);
 	if (!block && make_room(size))
-		block = alloc_pages(size, alignment, dirty);
-	return block ? block : out_of_memory(max_size(size, alignment));
+		block = vm_alloc_pages(size, alignment, dirty);
+	return block ? block : vm_alloc_out_of_memory(max_size(size, alignment));
 }
 
 /* Any class, by the kind of block ------------------------------------------------------------ */
 
-static void *alloc_any(size_t size)
+void *vm_alloc_any(size_t size)
 {
 	void *block = NULL;
-	if (size <= SMALL_MOST && !is_large(size, 1))
+	if (size <= SMALL_MOST && !alloc_is_large(size, 1))
 		block = alloc_small(class_of_size(size));
 	size_t dirty;
-	return block || size <= SLOT_MOST ? block : alloc_pages(size, 1, &dirty);
+	return block || size <= SLOT_MOST ? block : vm_alloc_pages(size, 1, &dirty);
 }
 
 static NOINLINE void *alloc_any_or_trim(size_t size)
 {
 	if (size > PTRDIFF_MAX)
-		return out_of_memory(size);
+		return vm_alloc_out_of_memory(size);
 	if (!vm_boot()) /* as aligned as a slot of that size */
 		return alloc_unbooted(size, min_size(size & -size, PAGE_BYTES));
-	void *block = alloc_any(size);
+	void *block = vm_alloc_any(size);
 	if (!block && make_room(size))
-		block = alloc_any(size);
-	return block ? block : out_of_memory(size);
+		block = vm_alloc_any(size);
+	return block ? block : vm_alloc_out_of_memory(size);
 }
 
 void *vm_malloc_miss(size_t size)
@@ -280,7 +267,7 @@ static void free_any(void *block)
 			free_small(class, block);
 			return;
 		}
-		vm_run_free(used_run(region, block, "free"));
+		vm_run_free(vm_alloc_used_run(region, block, "free"));
 	} else if (!vm_large_free(block)) {
 		vm_misuse(vm_large_classify(block), "free", block);
 	}
@@ -352,7 +339,7 @@ static ALWAYS_INLINE inline size_t usable_size(const void *block, const char *fu
 	size_t page = region_page(region, (uintptr_t)block);
 	unsigned class = region_class(region, page);
 	if (!class)
-		return (size_t)used_run(region, block, function)->pages << PAGE_SHIFT;
+		return (size_t)vm_alloc_used_run(region, block, function)->pages << PAGE_SHIFT;
 	prove_taken(region_run(region, page), block, function);
 	return vm_classes[class].bytes;
 }
@@ -361,7 +348,7 @@ static ALWAYS_INLINE inline size_t usable_size(const void *block, const char *fu
  * that size, or the kernel refuses. */
 static void *alloc_single(size_t size, size_t alignment, bool *zeroed)
 {
-	if (size > SMALL_MOST || is_large(size, alignment) || !vm_boot())
+	if (size > SMALL_MOST || alloc_is_large(size, alignment) || !vm_boot())
 		return NULL;
 	unsigned class = class_of_size(size);
 	if (vm_classes[class].slots > 1)
@@ -392,7 +379,7 @@ static NOINLINE void *alloc_zeroed_pages(size_t bytes)
 	if (block)
 		return zeroed ? block : vm_clear(block, bytes);
 	size_t dirty;
-	block = alloc_pages_or_trim(bytes, 1, &dirty);
+	block = vm_alloc_pages_or_trim(bytes, 1, &dirty);
 	return block && dirty ? vm_clear(block, min_size(dirty, bytes)) : block;
 }
 
@@ -400,7 +387,7 @@ void *vm_alloc_zeroed(size_t count, size_t size)
 {
 	size_t bytes;
 	if (__builtin_mul_overflow(count, size, &bytes) || bytes > PTRDIFF_MAX)
-		return out_of_memory(SIZE_MAX);
+		return vm_alloc_out_of_memory(SIZE_MAX);
 	if (bytes > SLOT_MOST)
 		return alloc_zeroed_pages(bytes);
 	void *block = alloc_malloc(bytes);
@@ -412,7 +399,7 @@ static NOINLINE void *alloc_aligned_pages(size_t alignment, size_t size)
 	bool zeroed;
 	void *block = alloc_single(size, alignment, &zeroed);
 	size_t dirty;
-	return block ? block : alloc_pages_or_trim(size, alignment, &dirty);
+	return block ? block : vm_alloc_pages_or_trim(size, alignment, &dirty);
 }
 
 void *vm_alloc_aligned_miss(size_t alignment, size_t size)
@@ -421,7 +408,7 @@ void *vm_alloc_aligned_miss(size_t alignment, size_t size)
 	if (rounded)
 		return vm_malloc_miss(rounded);
 	if (size > PTRDIFF_MAX || alignment > PTRDIFF_MAX)
-		return out_of_memory(max_size(size, alignment));
+		return vm_alloc_out_of_memory(max_size(size, alignment));
 	return alloc_aligned_pages(alignment, size);
 }
 
@@ -431,173 +418,4 @@ void *vm_alloc_aligned(size_t alignment, size_t size)
 	return LIKELY(alloc_aligned_hit(alignment, size, &block))
 		       ? block
 		       : vm_alloc_aligned_miss(alignment, size);
-}
-
-/* Realloc ----------------------------------------------------------------------------------- */
-
-/* The run that a block of a region has to itself, a slab of one slot made a USED one; or NULL. */
-static struct run *own_run(const struct region *region, const void *block)
-{
-	size_t page = region_page(region, (uintptr_t)block);
-	unsigned class = region_class(region, page);
-	if (!class)
-		return used_run(region, block, "realloc");
-	if (vm_classes[class].slots > 1)
-		return NULL;
-	struct run *slab = region_run(region, page);
-	vm_bin_disown(slab);
-	vm_run_from_slab(slab);
-	return slab;
-}
-
-/*
- * Blocks that grow get a quarter more: what is appended to is copied half as often. (16 texts of 16 KiB
- * that grow by 48 bytes: 38 us instead of 74, and 7.3 MB instead of 9.2.) But not beyond a power of two,
- * where programs like to stop. (2,000 lists that redis ends at 8 KiB: 37 MB instead of 41, the texts no
- * slower; November 2026.)
- */
-static size_t with_room_to_grow(size_t size, size_t usable)
-{
-	return max_size(size, min_size(usable + usable / 4, power_of_two_from(size)));
-}
-
-/*
- * So do runs that grow by a sixteenth or less. (16 buffers that grow by 4 KiB to 800 KB: 30 ms instead of
- * 103, and 18.8 MB instead of 17.7. For whatever grows: 1.4 times the memory where 100 blocks of 64 KiB
- * to 1 MiB are reallocated at random; November 2026.)
- */
-static size_t run_with_room_to_grow(size_t size, size_t usable)
-{
-	size_t roomy = with_room_to_grow(size, usable);
-	bool appended = size <= usable + usable / 16;
-	return appended && !is_large(roomy, 1) ? roomy : size;
-}
-
-static bool grow_run(struct run *run, size_t size)
-{
-	size_t roomy = run_with_room_to_grow(size, (size_t)run->pages << PAGE_SHIFT);
-	run->roomy = roomy > size && vm_run_resize(run, pages_of(roomy));
-	return run->roomy || vm_run_resize(run, pages_of(size));
-}
-
-static void shrink_run(struct run *run, size_t size)
-{
-	size_t pages = pages_of(size);
-	if (run->roomy && pages >= run->pages - run->pages / 4)
-		return;
-	run->roomy = false;
-	vm_run_resize(run, pages);
-}
-
-static void *alloc_pages_to_grow(size_t size, size_t usable)
-{
-	size_t roomy = run_with_room_to_grow(size, usable);
-	size_t dirty;
-	void *with_room = roomy > size ? alloc_pages(roomy, 1, &dirty) : NULL;
-	void *block = with_room ? with_room : alloc_pages_or_trim(size, 1, &dirty);
-	const struct region *region = block ? region_of(block) : NULL;
-	if (region)
-		used_run(region, block, "realloc")->roomy = with_room;
-	return block;
-}
-
-/* A block of any kind in place, to fewer pages: what it has behind them goes back. */
-static void shrink(void *block, size_t size)
-{
-	const struct region *region = region_of(block);
-	struct run *run = region ? own_run(region, block) : NULL;
-	if (run)
-		shrink_run(run, size);
-	else if (!region)
-		vm_large_resize(block, size);
-}
-
-/* In place, or by the kernel moving its pages; NULL: neither does. */
-static void *grow(void *block, size_t size)
-{
-	const struct region *region = region_of(block);
-	if (!region)
-		return vm_large_resize(block, size) ? block : vm_large_move(block, size);
-	struct run *run = own_run(region, block);
-	return run && grow_run(run, size) ? block : NULL;
-}
-
-/* The class of a block that shares its slab with others; class 0 of any else. */
-static inline const struct sizeclass *shared_class(const void *block)
-{
-	const struct region *region = region_of(block);
-	if (UNLIKELY(!region))
-		return &vm_classes[CLASS_NONE];
-	size_t page = region_page(region, (uintptr_t)block);
-	const struct sizeclass *class = &vm_classes[region_class(region, page)];
-	if (UNLIKELY(class->slots <= 1))
-		return &vm_classes[CLASS_NONE];
-	const struct run *slab = region_run(region, page);
-	return LIKELY(slab_slot_state_by_class(slab, class, block) == SLOT_TAKEN)
-		       ? class
-		       : &vm_classes[CLASS_NONE];
-}
-
-/* NULL without a word, where it can be done without. */
-static void *alloc_slot_quietly(size_t size)
-{
-	void *block;
-	if (alloc_hit(size, &block))
-		return block;
-	block = alloc_any(size);
-	if (VM_DEBUG && block)
-		vm_debug_allocated(block, size);
-	return block;
-}
-
-static void *move(void *to, void *block, size_t kept)
-{
-	if (!to)
-		return NULL;
-	memcpy(to, block, kept);
-	alloc_free(block);
-	return to;
-}
-
-static NOINLINE void *grow_slot(void *block, size_t size, size_t usable)
-{
-	size_t roomy = min_size(with_room_to_grow(size, usable), SLOT_MOST);
-	void *to = alloc_slot_quietly(roomy);
-	return move(to ? to : alloc_malloc(size), block, usable);
-}
-
-static NOINLINE void *resize(void *block, size_t size)
-{
-	if (!block)
-		return alloc_malloc(size);
-	if (!size) {
-		alloc_free(block);
-		return NULL;
-	}
-	size_t usable = usable_size(block, "realloc");
-	if (UNLIKELY(early_holds(block)))
-		return size <= usable ? block : move(alloc_malloc(size), block, usable);
-	if (size <= usable) {
-		if (pages_of(size) < pages_of(usable))
-			shrink(block, size);
-		return block;
-	}
-	if (size > PTRDIFF_MAX)
-		return out_of_memory(size);
-	void *grown = grow(block, size);
-	if (grown)
-		return grown;
-	if (size <= SLOT_MOST)
-		return grow_slot(block, size, usable);
-	return move(alloc_pages_to_grow(size, usable), block, usable);
-}
-
-/* Most calls are for text or an array that grows: such a block stays or goes to another slot. */
-void *vm_alloc_resize(void *block, size_t size)
-{
-	size_t usable = shared_class(block)->bytes;
-	if (LIKELY(size - 1 < usable))
-		return block;
-	return size && usable && size <= SLOT_MOST ? grow_slot(block, size, usable)
-						   : resize(block, size);
 }

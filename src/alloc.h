@@ -10,7 +10,9 @@
 #ifndef VM_ALLOC_H
 #define VM_ALLOC_H
 
+#include "os/conf.h"
 #include "small/region.h"
+#include "small/run.h"
 #include "thread/tcache.h"
 
 #include <errno.h>
@@ -81,7 +83,6 @@ static ALWAYS_INLINE inline void alloc_free(void *block)
 /* The others: as the functions of vmalloc.h that are named like them. */
 void *vm_alloc_zeroed(size_t count, size_t size);
 void *vm_alloc_aligned(size_t alignment, size_t size);
-void *vm_alloc_resize(void *block, size_t size);
 
 /* NULL and EINVAL for an alignment that is no power of two. */
 static inline void *alloc_aligned_if_valid(size_t alignment, size_t size)
@@ -97,5 +98,32 @@ size_t vm_alloc_usable_size(const void *block, const char *function);
 
 /* Gives back what is free, as vm_malloc_trim. */
 bool vm_alloc_trim(size_t pad);
+
+/* For resize.c ------------------------------------------------------------------------------ */
+
+/*
+ * Above this size a slab is one slot: calloc and large alignments take a new one, which may be known to be
+ * zero and can lie as it must; realloc makes it a run, which may grow where it lies.
+ */
+#define SLOT_MOST (32 * KIB)
+
+static inline bool alloc_is_large(size_t size, size_t alignment)
+{
+	return max_size(size, alignment) >= vm_options.mmap_threshold;
+}
+
+/* As malloc does, but NULL without a word. */
+void *vm_alloc_any(size_t size);
+
+/* A page run or a mapped block; beyond its first *dirty bytes it reads as zeros. NULL without a word, or, where
+ * memory has been given back before, as malloc's. */
+void *vm_alloc_pages(size_t size, size_t alignment, size_t *dirty);
+void *vm_alloc_pages_or_trim(size_t size, size_t alignment, size_t *dirty);
+
+/* The USED run that starts at an address of a region. Anything else ends the process. */
+struct run *vm_alloc_used_run(const struct region *region, const void *block, const char *function);
+
+/* NULL, ENOMEM and a word of the cause. */
+void *vm_alloc_out_of_memory(size_t size);
 
 #endif

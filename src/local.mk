@@ -44,6 +44,7 @@ libvm_core_la_SOURCES = \
 	src/boot.c src/boot.h \
 	src/early.c src/early.h \
 	src/failure.c src/failure.h \
+	src/resize.c src/resize.h \
 	src/stats.c src/stats.h \
 	src/vmalloc.c
 

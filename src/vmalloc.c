@@ -4,6 +4,7 @@
 
 #include "alloc.h"
 #include "failure.h"
+#include "resize.h"
 #include "stats.h"
 
 #include <string.h>

@@ -21,7 +21,7 @@ struct run {
 	uint8_t shard;  /* SLAB: of its bin */
 	uint16_t free_slots; /* SLAB */
 	uint8_t quiet;       /* SLAB: enum quiet of bin.c; 0 whenever its slots change */
-	bool roomy;          /* USED: longer than asked for (alloc.c); false at first */
+	bool roomy;          /* USED: longer than asked for (resize.c); false at first */
 	struct list link; /* FREE and dirty: by age; PURGING: of those */
 	uint64_t freed_ms; /* FREE and dirty: the age of most of it */
 	uint64_t slots[8]; /* SLAB: bit set for each free slot */
