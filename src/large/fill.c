@@ -112,15 +112,12 @@ void vm_fill_look_back(size_t bytes)
 {
 	if (!is_long(bytes))
 		return;
-	uintptr_t start = atomic_exchange_explicit(&latest.start, 0, memory_order_relaxed);
-	size_t bytes_before = atomic_load_explicit(&latest.bytes, memory_order_relaxed);
-	if (!start)
-		return;
-	if (is_filled((const char *)start, bytes_before / vm_os.page_bytes)) {
-		count_filled(bytes_before);
+	uintptr_t start = atomic_load_explicit(&latest.start, memory_order_relaxed);
+	size_t bytes_of_it = atomic_load_explicit(&latest.bytes, memory_order_relaxed);
+	if (start && is_filled((const char *)start, bytes_of_it / vm_os.page_bytes) &&
+	    forget(&latest.start, (const void *)start)) {
+		count_filled(bytes_of_it);
 		atomic_store_explicit(&latest.counted, start, memory_order_relaxed);
-	} else {
-		count_unfilled_as_yet();
 	}
 }
 
@@ -129,7 +126,8 @@ void vm_fill_mapped(const void *block, size_t bytes)
 	if (!is_long(bytes))
 		return;
 	atomic_store_explicit(&latest.bytes, bytes, memory_order_relaxed);
-	atomic_store_explicit(&latest.start, (uintptr_t)block, memory_order_relaxed);
+	if (atomic_exchange_explicit(&latest.start, (uintptr_t)block, memory_order_relaxed))
+		count_unfilled_as_yet();
 }
 
 bool vm_fill_expected(size_t bytes, size_t live_bytes)

@@ -26,8 +26,8 @@ void vm_huge_find(size_t heap_bytes);
 
 /*
  * Under the page heap's lock: [start, end) was taken out of what is free in a region, and is in nobody's hands
- * yet. From there to `clean_end` nothing was written to, and a slab begins it; `start` where that
- * is not so. `live_bytes` of the heap are in use.
+ * yet. From there to `clean_end` nothing was written to, and a slab begins it; `start` where that is not so.
+ * `live_bytes` of the heap are in use.
  */
 void vm_huge_taken(const struct region *region, uintptr_t start, uintptr_t end, size_t live_bytes,
 		   uintptr_t clean_end);

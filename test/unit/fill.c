@@ -101,6 +101,20 @@ START_TEST(of_blocks_that_stay_the_one_before_is_looked_at)
 }
 END_TEST
 
+START_TEST(a_block_that_is_filled_while_others_are_mapped_by_huge_pages_is_looked_at_again)
+{
+	setup();
+	judge_filled(20);
+	char *before = alloc(8 * HUGE);
+	for (int i = 0; i < 200; i++) { /* each is filled when the next is there */
+		char *block = alloc(8 * HUGE);
+		memset(before, 1, 8 * HUGE);
+		before = block;
+	}
+	ck_assert_uint_gt(fake_os.huge_advices, 160);
+}
+END_TEST
+
 START_TEST(of_blocks_that_stay_what_is_not_filled_as_yet_tells_nothing)
 {
 	setup();
@@ -473,6 +487,7 @@ int main(void)
 	const TTest *const tests[] = {
 		after_two_filled_blocks_the_next_has_huge_pages,
 		of_blocks_that_stay_the_one_before_is_looked_at,
+		a_block_that_is_filled_while_others_are_mapped_by_huge_pages_is_looked_at_again,
 		of_blocks_that_stay_what_is_not_filled_as_yet_tells_nothing,
 		of_blocks_that_stay_half_must_be_filled,
 		a_block_that_was_looked_at_before_it_was_freed_counts_once,

@@ -371,12 +371,57 @@ START_TEST(a_heap_of_which_one_in_six_is_sparse_begins_none)
 }
 END_TEST
 
-START_TEST(one_that_lacks_less_than_an_eighth_tells_nothing)
+START_TEST(one_that_lacks_less_than_an_eighth_makes_up_for_one_that_is_filled)
 {
 	setup();
 	for (size_t i = 1; i < 4 * BEGINS; i++)
 		grow(i, i % 6 ? 0 : HUGE_IN_PAGES / 8);
 	ck_assert_uint_gt(fake_os.huge_begun, BEGINS);
+}
+END_TEST
+
+START_TEST(a_heap_that_goes_over_to_lacking_an_eighth_is_found_out)
+{
+	setup();
+	grow(4 * BEGINS, 0);
+	fake_os.huge_begun = 0;
+	grow(20 * BEGINS, HUGE_IN_PAGES / 8);
+	ck_assert_uint_lt(fake_os.huge_begun, 24);
+}
+END_TEST
+
+/* How many are begun in vain by a heap that goes to and fro so many times. */
+static uint64_t begun_to_and_fro(int times)
+{
+	size_t live = BEGINS;
+	uint64_t in_vain = 0;
+	for (int i = 0; i < times; i++) {
+		grow(live += 30, 0);
+		uint64_t before = fake_os.huge_begun;
+		grow(live += 30, HUGE_IN_PAGES / 2);
+		in_vain += fake_os.huge_begun - before;
+	}
+	return in_vain;
+}
+
+START_TEST(a_heap_that_goes_to_and_fro_begins_none_in_the_end)
+{
+	setup();
+	ck_assert_uint_gt(begun_to_and_fro(3), 0);
+	ck_assert_uint_eq(begun_to_and_fro(10), 0);
+}
+END_TEST
+
+START_TEST(what_was_sparse_is_forgotten_in_time)
+{
+	setup();
+	begun_to_and_fro(5);
+	size_t live = live_bytes() / HUGE_BYTES;
+	grow(live + 2000, 0);
+	grow(live + 2100, HUGE_IN_PAGES / 2);
+	fake_os.huge_begun = 0;
+	grow(live + 2100 + LARGE, 0);
+	ck_assert_uint_gt(fake_os.huge_begun, 0);
 }
 END_TEST
 
@@ -399,6 +444,26 @@ START_TEST(what_was_begun_has_no_second_look)
 }
 END_TEST
 
+START_TEST(what_was_to_be_begun_and_was_not_has_a_second_look)
+{
+	setup();
+	grow(LARGE, 0);
+	fake_os.huge_pages = 0;
+	size_t first = passed() + 1;
+	struct run *noted[8];
+	for (size_t i = 0; i < 8; i++)
+		noted[i] = vm_run_alloc_slab(class_of_size(64), 0);
+	huge_make(); /* of which one is made */
+	for (size_t i = 0; i < 8; i++)
+		write_to(noted[i], 0);
+	size_t last = passed();
+	must(last >= first + 2);
+	grow(2 * LARGE, 0);
+	for (size_t i = first; i < last; i++)
+		ck_assert_uint_ge(times_asked(i), 1);
+}
+END_TEST
+
 START_TEST(a_heap_that_goes_over_to_sparse_blocks_is_found_out)
 {
 	setup();
@@ -411,9 +476,10 @@ START_TEST(a_heap_that_goes_over_to_sparse_blocks_is_found_out)
 	fake_os.huge_begun = 0;
 	grow(LARGE + 200, HUGE_IN_PAGES / 2);
 	ck_assert_uint_eq(fake_os.huge_begun, 0);
-	/* And back. */
+	/* And back, after twice as many. */
 	grow(LARGE + 240, 0);
-	ck_assert_uint_gt(fake_os.huge_begun, 15);
+	ck_assert_uint_gt(fake_os.huge_begun, 8);
+	ck_assert_uint_lt(fake_os.huge_begun, 15);
 }
 END_TEST
 
@@ -459,7 +525,7 @@ START_TEST(a_heap_whose_holes_are_filled_sparsely_is_found_out)
 	uint64_t begun = fake_os.huge_begun;
 	grow(19 * BEGINS, 0);
 	ck_assert_uint_eq(vm_pageheap_bytes(), bytes);
-	ck_assert_uint_gt(fake_os.huge_begun, begun + 10);
+	ck_assert_uint_gt(fake_os.huge_begun, begun + 5);
 	fake_os.huge_begun = begun;
 	ck_assert_uint_ge(fake_os.huge_begun, 1);
 	ck_assert_uint_lt(fake_os.huge_begun, 20);
@@ -674,9 +740,13 @@ int main(void)
 		in_a_large_heap_none_is_looked_at_early,
 		a_heap_that_was_filled_begins_all_that_it_grows_by_but_one_in_16,
 		a_heap_of_which_one_in_six_is_sparse_begins_none,
-		one_that_lacks_less_than_an_eighth_tells_nothing,
+		one_that_lacks_less_than_an_eighth_makes_up_for_one_that_is_filled,
+		a_heap_that_goes_over_to_lacking_an_eighth_is_found_out,
+		a_heap_that_goes_to_and_fro_begins_none_in_the_end,
+		what_was_sparse_is_forgotten_in_time,
 		a_heap_of_which_all_lack_an_eighth_begins_none,
 		what_was_begun_has_no_second_look,
+		what_was_to_be_begun_and_was_not_has_a_second_look,
 		a_heap_that_goes_over_to_sparse_blocks_is_found_out,
 		a_heap_that_became_shorter_is_judged_anew,
 		a_heap_that_became_small_begins_none,
