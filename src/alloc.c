@@ -7,7 +7,6 @@
 #include "large/clear.h"
 #include "large/large.h"
 #include "meta/footprint.h"
-#include "os/conf.h"
 #include "os/fatal.h"
 #include "os/lifeboat.h"
 #include "os/os.h"

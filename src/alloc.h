@@ -99,7 +99,7 @@ size_t vm_alloc_usable_size(const void *block, const char *function);
 /* Gives back what is free, as vm_malloc_trim. */
 bool vm_alloc_trim(size_t pad);
 
-/* For resize.c ------------------------------------------------------------------------------ */
+/* Shared with resize.c ---------------------------------------------------------------------- */
 
 /*
  * Above this size a slab is one slot: calloc and large alignments take a new one, which may be known to be

@@ -4,7 +4,6 @@
 #include "alloc.h"
 #include "early.h"
 #include "large/large.h"
-#include "os/conf.h"
 #include "small/bin.h"
 #include "small/pageheap.h"
 #include "small/slab.h"

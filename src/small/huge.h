@@ -6,7 +6,7 @@
  * fault. But all of it is resident, so there are two ways to become one:
  *   filled   memory that the heap has grown past, if it proves to be resident but for a little
  *   begun    memory that a slab begins, and of which nothing was written to as yet, where what the heap has grown past
- *            proved filled: it will be filled soon
+ *            proved filled: it may be expected to be, soon
  * Both are asked for by MADV_COLLAPSE, which changes no map and leaves no mark: what is purged later stays so.
  *
  * What was noted is done by the next thread that has no lock. It may be gone by then, or somebody else's memory:
