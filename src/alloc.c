@@ -325,7 +325,7 @@ void vm_debug_freed(void *block)
 		memset(block, 0x55, vm_classes[class].bytes);
 }
 
-static ALWAYS_INLINE inline size_t usable_size(const void *block, const char *function)
+size_t vm_alloc_usable_size(const void *block, const char *function)
 {
 	const struct region *region = region_of(block);
 	if (!region) {
@@ -364,11 +364,6 @@ static void *alloc_single(size_t size, size_t alignment, bool *zeroed)
 		tick(cache);
 	}
 	return block;
-}
-
-size_t vm_alloc_usable_size(const void *block, const char *function)
-{
-	return usable_size(block, function);
 }
 
 static NOINLINE void *alloc_zeroed_pages(size_t bytes)

@@ -12,7 +12,6 @@
 
 #include "os/conf.h"
 #include "small/region.h"
-#include "small/run.h"
 #include "thread/tcache.h"
 
 #include <errno.h>

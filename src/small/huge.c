@@ -294,7 +294,7 @@ static void count_look(bool is_filled, bool is_sparse)
 {
 	unsigned filled = atomic_load_explicit(&huge.filled, memory_order_relaxed);
 	unsigned to_begin = atomic_load_explicit(&huge.to_begin, memory_order_relaxed);
-	bool known = filled >= to_begin;
+	bool known = is_known();
 	if (is_sparse && known)
 		to_begin = min_size(2 * to_begin, FILLED_MOST);
 	else if (is_filled && known)

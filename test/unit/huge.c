@@ -574,20 +574,24 @@ START_TEST(page_runs_begin_no_huge_page)
 }
 END_TEST
 
+/* So many slabs of one block that is as long as a huge page. */
+static void take_single_slabs(int count, size_t holes)
+{
+	for (int i = 0; i < count; i++)
+		write_to(take_slab(HUGE_BYTES), holes);
+}
+
 START_TEST(slabs_of_one_block_begin_them_as_others_do)
 {
 	setup();
 	grow(LARGE, 0);
 	fake_os.huge_begun = 0;
-	for (int i = 0; i < 20; i++)
-		write_to(take_slab(HUGE_BYTES), 0);
+	take_single_slabs(20, 0);
 	ck_assert_uint_gt(fake_os.huge_begun, 10);
-	for (int i = 0; i < 40; i++)
-		write_to(take_slab(HUGE_BYTES), HUGE_IN_PAGES / 2);
+	take_single_slabs(40, HUGE_IN_PAGES / 2);
 	ck_assert_uint_lt(fake_os.huge_begun, 40);
 	fake_os.huge_begun = 0;
-	for (int i = 0; i < 40; i++)
-		write_to(take_slab(HUGE_BYTES), HUGE_IN_PAGES / 2);
+	take_single_slabs(40, HUGE_IN_PAGES / 2);
 	ck_assert_uint_eq(fake_os.huge_begun, 0);
 }
 END_TEST
