@@ -25,6 +25,7 @@ libvm_core_la_SOURCES = \
 	src/small/freeruns.c src/small/freeruns.h \
 	src/small/huge.c src/small/huge.h \
 	src/small/pageheap.c src/small/pageheap.h \
+	src/small/purge.c src/small/purge.h \
 	src/small/region.c src/small/region.h \
 	src/small/run.h \
 	src/small/slab.c src/small/slab.h \

@@ -29,6 +29,7 @@ struct range {
 	bool has_memory;   /* HELD: it was DIRTY */
 	bool fresh;        /* LIVE: from the kernel, by small pages, and not judged as yet (fill.h) */
 	_Atomic bool parked; /* LIVE: freed, but not in the table yet (pool.h) */
+	bool borders_on_short_block; /* HELD, on its way to the kernel: a huge page may be of both */
 	struct segment *gone; /* HELD: to be unmapped; what it was in the model of maps (vma.h) */
 };
 

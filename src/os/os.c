@@ -152,8 +152,14 @@ void *vm_os_remap(void *address, size_t old_bytes, size_t new_bytes, bool may_mo
 	return moved == MAP_FAILED ? NULL : moved;
 }
 
-/* Whether vm_os_make_huge made any. */
+/* Whether any were asked for: who sees that sees vm_os.huge_bytes, too. */
 static _Atomic bool has_huge_pages;
+
+static bool ask_for_huge_pages(void *address, size_t bytes, int advice)
+{
+	atomic_store_explicit(&has_huge_pages, true, memory_order_release);
+	return !os_syscall(SYS_madvise, (long)address, (long)bytes, advice, 0);
+}
 
 /* The kernel takes part of a huge page out of the map, but keeps the memory until it is short of any, unless the page
  * was cut in pieces, as MADV_FREE does at once. (4 GiB of blocks of 4000 B, of which one in 64 stays, then malloc_trim:
@@ -164,8 +170,12 @@ static void cut_huge_page(uintptr_t start, uintptr_t end)
 		os_syscall(SYS_madvise, (long)start, (long)(end - start), MADV_FREE, 0);
 }
 
-static void cut_huge_pages_at_ends(uintptr_t start, uintptr_t end)
+void vm_os_cut_huge_pages(void *address, size_t bytes)
 {
+	if (!atomic_load_explicit(&has_huge_pages, memory_order_acquire))
+		return;
+	uintptr_t start = (uintptr_t)address;
+	uintptr_t end = start + bytes;
 	uintptr_t first_end = align_up(start, vm_os.huge_bytes);
 	uintptr_t last_start = align_down(end, vm_os.huge_bytes);
 	if (first_end > last_start) {
@@ -183,9 +193,7 @@ bool vm_os_purge(void *address, size_t bytes)
 
 bool vm_os_purge_for_good(void *address, size_t bytes)
 {
-	uintptr_t start = (uintptr_t)address;
-	if (atomic_load_explicit(&has_huge_pages, memory_order_relaxed))
-		cut_huge_pages_at_ends(start, start + bytes);
+	vm_os_cut_huge_pages(address, bytes);
 	return vm_os_purge(address, bytes);
 }
 
@@ -215,13 +223,12 @@ void vm_os_find_huge_pages(void)
 /* Not MADV_HUGEPAGE for the heap: that would cut the map in pieces, and have the kernel put back what is purged. */
 bool vm_os_make_huge(void *address)
 {
-	atomic_store_explicit(&has_huge_pages, true, memory_order_relaxed);
-	return !os_syscall(SYS_madvise, (long)address, (long)vm_os.huge_bytes, MADV_COLLAPSE, 0);
+	return ask_for_huge_pages(address, vm_os.huge_bytes, MADV_COLLAPSE);
 }
 
 bool vm_os_advise_huge(void *address, size_t bytes)
 {
-	return !os_syscall(SYS_madvise, (long)address, (long)bytes, MADV_HUGEPAGE, 0);
+	return ask_for_huge_pages(address, bytes, MADV_HUGEPAGE);
 }
 
 /* Not by mincore: filters that allow what programs commonly use end the process for it (systemd's

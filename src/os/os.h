@@ -54,7 +54,11 @@ void *vm_os_remap(void *address, size_t old_bytes, size_t new_bytes, bool may_mo
  * a huge page the kernel may keep until it is short of memory. */
 bool vm_os_purge(void *address, size_t bytes);
 
-/* The same, and the kernel has it at once: where it must cut huge pages in pieces, this takes 0.1 ms more for each. */
+/* Before part of a map goes: cuts the huge pages in pieces that are in the range in part, of whose memory the kernel
+ * else has none before it is short of it. What the range holds may be lost. 0.1 ms for each. errno stays. */
+void vm_os_cut_huge_pages(void *address, size_t bytes);
+
+/* vm_os_purge after that. */
 bool vm_os_purge_for_good(void *address, size_t bytes);
 
 /* Sets vm_os.huge_bytes where programs are to ask for huge pages. The first time it opens a file: not for programs

@@ -11,40 +11,27 @@
 #include "os/os.h"
 #include "small/freeruns.h"
 #include "small/huge.h"
+#include "small/purge.h"
 
 #include <string.h>
 
 #include <vmalloc.h>
 
 static struct {
-	struct lock lock;
-	struct list purging;
 	size_t slab_pages;
-	size_t region_pages; /* of all regions */
-	size_t purging_pages;
-	struct allowance for_growth; /* what vm_pageheap_give_back_for gives back */
-	struct allowance for_age;    /* what a tick does before the long decay time is over */
-	uint64_t purges;
-	uint64_t purged_pages;
-	uint64_t trims;
 	_Atomic uint64_t next_tick_ms; /* no earlier is anything due */
-} heap = {.lock = LOCK_INIT(RANK_PAGEHEAP)};
-
-/* Ranges purged by one round, with one taking of the lock before and one after. */
-enum { PURGE_BATCH = 32 };
+} heap;
 
 /* The pages of a region from the byte `at` on are new: they become FREE. */
 static void adopt(struct run *run, const struct region *region, size_t at)
 {
-	size_t pages = (region->bytes - at) >> PAGE_SHIFT;
-	run_describe(run, region, at >> PAGE_SHIFT, pages);
-	heap.region_pages += pages;
+	run_describe(run, region, at >> PAGE_SHIFT, (region->bytes - at) >> PAGE_SHIFT);
 	vm_freeruns_merge(run);
 }
 
 static bool grow(size_t pages)
 {
-	vm_huge_find(heap.region_pages << PAGE_SHIFT);
+	vm_huge_find(vm_region_pages << PAGE_SHIFT);
 	struct run *run = vm_meta_alloc(sizeof *run);
 	size_t at;
 	struct region *region = run ? vm_region_grow(pages, &at) : NULL;
@@ -58,7 +45,7 @@ static bool grow(size_t pages)
 bool vm_pageheap_init(bool own_break)
 {
 	vm_freeruns_init();
-	list_init(&heap.purging);
+	vm_purge_init();
 	struct run *run = vm_meta_alloc(sizeof *run);
 	if (!run || !vm_region_init(own_break)) {
 		vm_meta_free(run, sizeof *run);
@@ -68,23 +55,10 @@ bool vm_pageheap_init(bool own_break)
 	return true;
 }
 
-static size_t live_pages(void)
-{
-	return heap.region_pages - vm_freeruns.pages - heap.purging_pages;
-}
-
-/* The dirty pages that may be kept. */
-static size_t note_footprint(void)
-{
-	return vm_footprint_note(FOOTPRINT_HEAP, live_pages() << PAGE_SHIFT,
-				 vm_freeruns.dirty_pages << PAGE_SHIFT) >>
-	       PAGE_SHIFT;
-}
-
 /* After pages were taken, of which so many had no memory. */
 static void count_growth(size_t pages)
 {
-	note_footprint();
+	vm_purge_note_footprint();
 	vm_footprint_grown(FOOTPRINT_HEAP, pages << PAGE_SHIFT);
 }
 
@@ -112,7 +86,7 @@ static void note_huge_pages(const struct run *run)
 		return;
 	const struct run *behind = freeruns_at(run_region(run), run_page(run) + run->pages);
 	bool begins = run->state == RUN_SLAB && !run->dirty_pages && behind && !behind->dirty_pages;
-	vm_huge_taken(run_region(run), run->start, run_end(run), live_pages() << PAGE_SHIFT,
+	vm_huge_taken(run_region(run), run->start, run_end(run), vm_purge_live_pages() << PAGE_SHIFT,
 		      begins ? run_end(behind) : run->start);
 }
 
@@ -120,7 +94,7 @@ struct run *vm_run_alloc(size_t pages, size_t alignment_pages, bool *zeroed)
 {
 	if (pages + alignment_pages > UINT32_MAX)
 		return NULL;
-	lock_take(&heap.lock);
+	lock_take(&vm_pageheap_lock);
 	struct run *run = take(pages, alignment_pages);
 	if (run) {
 		struct region *region = run_region(run);
@@ -132,7 +106,7 @@ struct run *vm_run_alloc(size_t pages, size_t alignment_pages, bool *zeroed)
 		region->run_of[page] = run;
 		memset(region->dirty + page, 1, pages);
 	}
-	lock_release(&heap.lock);
+	lock_release(&vm_pageheap_lock);
 	return run;
 }
 
@@ -150,7 +124,7 @@ static void enter_slab(struct run *run)
 struct run *vm_run_alloc_aligned_slab(unsigned class, unsigned shard, size_t alignment_pages,
 				      bool *zeroed)
 {
-	lock_take(&heap.lock);
+	lock_take(&vm_pageheap_lock);
 	struct run *run = take(vm_classes[class].pages, alignment_pages);
 	if (run) {
 		*zeroed = run->dirty_pages == 0;
@@ -160,7 +134,7 @@ struct run *vm_run_alloc_aligned_slab(unsigned class, unsigned shard, size_t ali
 		note_huge_pages(run);
 		enter_slab(run);
 	}
-	lock_release(&heap.lock);
+	lock_release(&vm_pageheap_lock);
 	return run;
 }
 
@@ -185,181 +159,23 @@ static void clear_tables(const struct run *run)
 
 void vm_run_from_slab(struct run *slab)
 {
-	lock_take(&heap.lock);
+	lock_take(&vm_pageheap_lock);
 	clear_tables(slab);
 	slab->state = RUN_USED;
 	slab->roomy = false;
 	run_region(slab)->run_of[run_page(slab)] = slab;
-	lock_release(&heap.lock);
-}
-
-/* The free run at the end of a break region, or NULL. */
-static struct run *top_run(struct region *region)
-{
-	return region->by_break && region->bytes
-		       ? freeruns_at(region, (region->bytes >> PAGE_SHIFT) - 1)
-		       : NULL;
-}
-
-/* Lowers the break by all of a FREE run but its first `keep_pages`. */
-static bool lower(struct run *run, size_t keep_pages)
-{
-	struct region *region = run_region(run);
-	if (run->pages <= keep_pages)
-		return false;
-	keep_pages = align_up(keep_pages << PAGE_SHIFT, vm_os.page_bytes) >> PAGE_SHIFT;
-	/* Where the kernel's page is larger, the run may begin inside one. */
-	keep_pages += (align_up(run->start, vm_os.page_bytes) - run->start) >> PAGE_SHIFT;
-	if (run->pages <= keep_pages || !vm_region_lower(region, run->pages - keep_pages))
-		return false;
-
-	size_t page = run_page(run);
-	size_t gone = run->pages - keep_pages;
-	struct list *place = vm_freeruns_remove(run);
-	memset(region->dirty + page + keep_pages, 0, gone);
-	run->pages = (uint32_t)keep_pages;
-	run->dirty_pages = (uint32_t)region_count_dirty(region, page, keep_pages);
-	if (keep_pages)
-		vm_freeruns_insert(run, place);
-	else
-		vm_meta_free(run, sizeof *run);
-	vm_region_purge_tables(region, gone);
-	heap.region_pages -= gone;
-	heap.trims++;
-	return true;
-}
-
-/* The run is in no tree. */
-static void begin_purge(struct run *run)
-{
-	heap.purging_pages += run->pages;
-	run->state = RUN_PURGING;
-	list_insert_before(&heap.purging, &run->link);
-}
-
-/* Without the lock. A run's dirty pages may lie anywhere in it: purging clean ones costs little. */
-static bool purge_memory(const struct run *run, bool for_good)
-{
-	uintptr_t from = align_up(run->start, vm_os.page_bytes);
-	uintptr_t to = align_down(run_end(run), vm_os.page_bytes);
-	if (to <= from)
-		return false;
-	return for_good ? vm_os_purge_for_good((void *)from, to - from)
-			: vm_os_purge((void *)from, to - from);
-}
-
-static void finish_purge(struct run *run, bool purged, uint64_t now_ms)
-{
-	struct region *region = run_region(run);
-	list_remove(&run->link);
-	if (purged) {
-		size_t from = region_page(region, align_up(run->start, vm_os.page_bytes));
-		size_t to = region_page(region, align_down(run_end(run), vm_os.page_bytes));
-		heap.purges++;
-		heap.purged_pages += run->dirty_pages;
-		memset(region->dirty + from, 0, to - from);
-		run->dirty_pages = (uint32_t)region_count_dirty(region, run_page(run), run->pages);
-	}
-	run->freed_ms = now_ms; /* what could not be purged is not tried again at once */
-	heap.purging_pages -= run->pages;
-	vm_freeruns_merge(run);
-}
-
-/* The pages of a FREE run that stay where so many dirty ones are to go: those below the highest so many, or
- * none where it has hardly more. */
-static size_t pages_below(const struct run *run, size_t dirty)
-{
-	dirty = max_size(dirty, FOOTPRINT_CUT_LEAST >> PAGE_SHIFT);
-	if (run->dirty_pages <= dirty)
-		return 0;
-	const uint8_t *is_dirty = run_region(run)->dirty + run_page(run);
-	size_t page = run->pages;
-	while (dirty)
-		dirty -= is_dirty[--page];
-	return page;
-}
-
-/*
- * Gives back the oldest dirty runs that were freed at `until_ms` or before, as long as more than
- * `keep_pages` are dirty, the last one in part; a run at the top by lowering the break, but for
- * `pad_pages`. What could not be given back (locked in memory, less than a kernel page) counts as freed
- * after `now_ms`, unless it joins a larger part that stayed, and ends the round. Holds the lock on entry
- * and return, but not while memory is given back. Returns the pages given back.
- */
-static size_t purge(uint64_t until_ms, size_t keep_pages, size_t pad_pages, uint64_t now_ms, bool for_good)
-{
-	size_t done = 0;
-	struct run *batch[PURGE_BATCH];
-	bool purged[PURGE_BATCH];
-	size_t count;
-	if (!vm_regions_mend())
-		return 0;
-	do {
-		count = 0;
-		struct run *run;
-		while (count < PURGE_BATCH && (run = vm_freeruns_oldest()) &&
-		       run->freed_ms <= until_ms && vm_freeruns.dirty_pages > keep_pages) {
-			size_t dirty = vm_freeruns.dirty_pages;
-			size_t below = pages_below(run, dirty - keep_pages);
-			if (run == top_run(run_region(run)) &&
-			    lower(run, max_size(pad_pages, below))) {
-				done += dirty - vm_freeruns.dirty_pages;
-				continue;
-			}
-			batch[count] = vm_freeruns_cut_off(run, below);
-			begin_purge(batch[count++]);
-		}
-		if (!count)
-			break;
-		lock_release(&heap.lock);
-		for (size_t i = 0; i < count; i++)
-			purged[i] = purge_memory(batch[i], for_good);
-		lock_take(&heap.lock);
-		for (size_t i = 0; i < count; i++) {
-			done += purged[i] ? batch[i]->dirty_pages : 0;
-			finish_purge(batch[i], purged[i], now_ms + 1);
-		}
-	} while (count == PURGE_BATCH);
-	note_footprint();
-	return done;
-}
-
-/* Gives back what is dirty beyond what may be kept, and some more, so that rounds are few. */
-static void bound_dirty(uint64_t now_ms)
-{
-	size_t allowed = note_footprint();
-	if (vm_freeruns.dirty_pages > allowed)
-		purge(now_ms, allowed - allowed / 8, 0, now_ms, false);
-}
-
-/* So many bytes of what was freed at `until_ms` or before. */
-static void pay(struct allowance *allowance, size_t bytes, uint64_t until_ms, uint64_t now_ms)
-{
-	size_t pages = bytes >> PAGE_SHIFT;
-	if (!pages)
-		return;
-	size_t keep = vm_freeruns.dirty_pages - min_size(vm_freeruns.dirty_pages, pages);
-	allowance_use(allowance, purge(until_ms, keep, 0, now_ms, false) << PAGE_SHIFT);
-}
-
-void vm_pageheap_give_back_for(size_t bytes, uint64_t now_ms)
-{
-	lock_take(&heap.lock);
-	if (vm_freeruns.dirty_pages)
-		pay(&heap.for_growth, vm_footprint_owed(&heap.for_growth, bytes, now_ms), now_ms,
-		    now_ms);
-	lock_release(&heap.lock);
+	lock_release(&vm_pageheap_lock);
 }
 
 static void free_at(struct run *run, uint64_t now_ms)
 {
-	lock_take(&heap.lock);
+	lock_take(&vm_pageheap_lock);
 	clear_tables(run);
 	run->dirty_pages = run->pages;
 	run->freed_ms = now_ms;
 	vm_freeruns_merge(run);
-	bound_dirty(now_ms);
-	lock_release(&heap.lock);
+	vm_purge_excess(now_ms);
+	lock_release(&vm_pageheap_lock);
 }
 
 void vm_run_free(struct run *run)
@@ -464,7 +280,7 @@ static bool shorten(struct run *run, size_t pages, uint64_t now_ms)
 		rest->freed_ms = now_ms;
 		vm_freeruns_insert(rest, &vm_freeruns.by_age);
 	}
-	bound_dirty(now_ms);
+	vm_purge_excess(now_ms);
 	return true;
 }
 
@@ -473,32 +289,27 @@ bool vm_run_resize(struct run *run, size_t pages)
 	if (pages > UINT32_MAX)
 		return false;
 	uint64_t now_ms = vm_os_now_ms();
-	lock_take(&heap.lock);
+	lock_take(&vm_pageheap_lock);
 	bool done = true;
 	if (pages > run->pages)
 		done = extend(run, pages);
 	else if (pages < run->pages)
 		done = shorten(run, pages, now_ms);
-	lock_release(&heap.lock);
+	lock_release(&vm_pageheap_lock);
 	return done;
 }
 
 struct run *vm_run_holding(const struct region *region, uintptr_t address)
 {
-	lock_take(&heap.lock);
+	lock_take(&vm_pageheap_lock);
 	size_t page = region_page(region, address);
 	while (page > 0 && !region->run_of[page])
 		page--;
 	struct run *run = region->run_of[page];
 	if (run && address - run->start >= (uintptr_t)run->pages << PAGE_SHIFT)
 		run = NULL;
-	lock_release(&heap.lock);
+	lock_release(&vm_pageheap_lock);
 	return run;
-}
-
-static uint64_t ago(uint64_t now_ms, uint64_t ms)
-{
-	return now_ms > ms ? now_ms - ms : 0;
 }
 
 void vm_pageheap_tick(uint64_t now_ms)
@@ -507,81 +318,69 @@ void vm_pageheap_tick(uint64_t now_ms)
 		return;
 	atomic_store_explicit(&heap.next_tick_ms, now_ms + vm_options.decay_ms / 8 + 1,
 			      memory_order_relaxed);
-	lock_take(&heap.lock);
-	vm_huge_tick(live_pages() << PAGE_SHIFT);
-	purge(ago(now_ms, conf_long_decay_ms()), 0, 0, now_ms, true);
-	size_t allowed = vm_footprint_allowed(&heap.for_age, vm_freeruns.dirty_pages << PAGE_SHIFT, now_ms);
-	pay(&heap.for_age, allowed, ago(now_ms, vm_options.decay_ms), now_ms);
-	lock_release(&heap.lock);
+	lock_take(&vm_pageheap_lock);
+	vm_huge_tick(vm_purge_live_pages() << PAGE_SHIFT);
+	vm_purge_due(now_ms);
+	lock_release(&vm_pageheap_lock);
 }
 
 void vm_pageheap_give_excess_back(uint64_t now_ms)
 {
-	lock_take(&heap.lock);
-	bound_dirty(now_ms);
-	lock_release(&heap.lock);
+	lock_take(&vm_pageheap_lock);
+	vm_purge_excess(now_ms);
+	lock_release(&vm_pageheap_lock);
+}
+
+void vm_pageheap_give_back_for(size_t bytes, uint64_t now_ms)
+{
+	lock_take(&vm_pageheap_lock);
+	vm_purge_for_growth(bytes, now_ms);
+	lock_release(&vm_pageheap_lock);
 }
 
 bool vm_pageheap_trim(size_t pad)
 {
 	uint64_t now_ms = vm_os_now_ms();
-	size_t pad_pages = pages_of(min_size(pad, PTRDIFF_MAX));
-	lock_take(&heap.lock);
-	bool lowered = false;
-	for (unsigned i = 0; i < region_count(); i++) {
-		struct run *top = top_run(&vm_regions[i]);
-		lowered |= top && lower(top, pad_pages);
-	}
-	bool purged = purge(now_ms, 0, pad_pages, now_ms, true) > 0;
-	lock_release(&heap.lock);
-	return lowered || purged;
+	lock_take(&vm_pageheap_lock);
+	bool given_back = vm_purge_all(pages_of(min_size(pad, PTRDIFF_MAX)), now_ms);
+	lock_release(&vm_pageheap_lock);
+	return given_back;
 }
 
 size_t vm_pageheap_bytes(void)
 {
-	lock_take(&heap.lock);
-	size_t bytes = heap.region_pages << PAGE_SHIFT;
-	lock_release(&heap.lock);
+	lock_take(&vm_pageheap_lock);
+	size_t bytes = vm_region_pages << PAGE_SHIFT;
+	lock_release(&vm_pageheap_lock);
 	return bytes;
 }
 
 void vm_pageheap_stats(struct vm_stats *stats)
 {
-	lock_take(&heap.lock);
-	stats->medium_live += (live_pages() - heap.slab_pages) << PAGE_SHIFT;
-	stats->heap_mapped += heap.region_pages << PAGE_SHIFT;
+	lock_take(&vm_pageheap_lock);
+	stats->medium_live += (vm_purge_live_pages() - heap.slab_pages) << PAGE_SHIFT;
+	stats->heap_mapped += vm_region_pages << PAGE_SHIFT;
 	stats->heap_free_dirty += vm_freeruns.dirty_pages << PAGE_SHIFT;
 	stats->heap_free_clean += (vm_freeruns.pages - vm_freeruns.dirty_pages) << PAGE_SHIFT;
-	stats->purges += heap.purges;
-	stats->purged_bytes += heap.purged_pages << PAGE_SHIFT;
-	stats->trims += heap.trims;
+	vm_purge_stats(stats);
 	for (unsigned i = 0; i < region_count(); i++)
 		stats->break_bytes += vm_regions[i].by_break ? vm_regions[i].bytes : 0;
-	lock_release(&heap.lock);
+	lock_release(&vm_pageheap_lock);
 }
 
 void vm_pageheap_lock_for_fork(void)
 {
-	vm_lock_take_for_fork(&heap.lock);
+	vm_lock_take_for_fork(&vm_pageheap_lock);
 	if (!vm_lifeboat_held())
 		vm_regions_commit_ahead();
-}
-
-/* In the child nobody finishes the purges that were under way. */
-static void take_back_purging(void)
-{
-	while (!list_empty(&heap.purging)) {
-		struct run *run = CONTAINER_OF(heap.purging.next, struct run, link);
-		finish_purge(run, false, run->freed_ms);
-	}
 }
 
 void vm_pageheap_unlock_after_fork(bool child)
 {
 	if (child)
-		take_back_purging();
+		vm_purge_forked();
 	vm_huge_forked();
-	vm_lock_release_after_fork(&heap.lock);
+	vm_lock_release_after_fork(&vm_pageheap_lock);
 }
 
 /* Returns its pages if it is FREE. */
@@ -623,9 +422,9 @@ static size_t check_region(const struct region *region)
 void vm_pageheap_check(void)
 {
 	size_t free_pages = 0;
-	lock_take(&heap.lock);
+	lock_take(&vm_pageheap_lock);
 	for (unsigned i = 0; i < region_count(); i++)
 		free_pages += check_region(&vm_regions[i]);
 	vm_freeruns_check(free_pages);
-	lock_release(&heap.lock);
+	lock_release(&vm_pageheap_lock);
 }

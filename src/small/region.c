@@ -11,6 +11,8 @@
 
 struct region vm_regions[REGIONS_MOST];
 _Atomic unsigned vm_region_count;
+size_t vm_region_pages;
+struct lock vm_pageheap_lock = LOCK_INIT(RANK_PAGEHEAP);
 
 /* A region grows by a sixteenth of its size within these, and to where a huge page ends: few calls, little
  * address space unused. */
@@ -21,7 +23,7 @@ _Atomic unsigned vm_region_count;
 #define TABLE_STEP (64 * KIB)
 
 /* The heap that the first tables describe. */
-#define TABLES_FIRST (4 * GIB)
+#define TABLES_FIRST (512 * MIB)
 
 /* No reserve smaller than this is worth its maps. */
 #define RESERVE_LEAST (4 * MIB)
@@ -183,6 +185,7 @@ static bool commit_reserve(struct region *region, size_t bytes)
 /* A look-up that finds bytes must find the base and the tables, too. */
 static void set_bytes(struct region *region, size_t bytes)
 {
+	vm_region_pages += (bytes - region->bytes) >> PAGE_SHIFT;
 	__atomic_store_n(&region->bytes, bytes, __ATOMIC_RELEASE);
 }
 

@@ -20,7 +20,7 @@
  * the address space may come later, and are replaced by larger ones; a thread that has just read
  * where a table is may still look a block of its own up in the old one, so old tables stay.
  *
- * All that changes a region holds the page heap's lock (pageheap.h). Look-ups of an address do without:
+ * All that changes a region holds the page heap's lock. Look-ups of an address do without:
  * who owns a block learned its address after the region had grown over it. A region that cannot have
  * its first bytes is closed, and its place in vm_regions is opened again elsewhere; once it has had some
  * it stays where it is. So a look-up reads `bytes` before `base`: where there are any, that is the base
@@ -30,6 +30,7 @@
 #define VM_REGION_H
 
 #include "base/base.h"
+#include "os/lock.h"
 
 #include <stdatomic.h>
 
@@ -52,6 +53,10 @@ enum { REGIONS_MOST = 16 };
 
 extern struct region vm_regions[REGIONS_MOST] HIDDEN;
 extern _Atomic unsigned vm_region_count;
+extern size_t vm_region_pages HIDDEN; /* of all regions; under the lock */
+
+/* The page heap's, RANK_PAGEHEAP: of all that is here, of the free runs and of the runs' states. */
+extern struct lock vm_pageheap_lock HIDDEN;
 
 /* Opens region 0 with its first pages. False: there is no room for the least heap. */
 bool vm_region_init(bool own_break);

@@ -281,11 +281,12 @@ bool vm_os_commit(void *address, size_t bytes)
 	return committed;
 }
 
-bool vm_os_purge(void *address, size_t bytes)
+static bool purge(void *address, size_t bytes, bool for_good)
 {
 	uintptr_t start = (uintptr_t)address;
 	lock();
 	fake_os.purges++;
+	fake_os.purges_for_good += for_good;
 	must(start % vm_os.page_bytes == 0 && bytes % vm_os.page_bytes == 0);
 	must(fake_maps_cover(start, start + bytes, true));
 	bool purged = admit(!fake_os.purge_refused);
@@ -295,18 +296,33 @@ bool vm_os_purge(void *address, size_t bytes)
 	return purged;
 }
 
+bool vm_os_purge(void *address, size_t bytes)
+{
+	return purge(address, bytes, false);
+}
+
+void vm_os_cut_huge_pages(void *address, size_t bytes)
+{
+	uintptr_t start = (uintptr_t)address;
+	lock();
+	fake_os.huge_cuts++;
+	must(fake_maps_cover(start, start + bytes, true));
+	unlock();
+}
+
 bool vm_os_purge_for_good(void *address, size_t bytes)
 {
-	fake_os.purges_for_good++;
-	return vm_os_purge(address, bytes);
+	return purge(address, bytes, true);
 }
 
 void vm_os_find_huge_pages(void)
 {
-	if (fake_os.huge_looks)
-		return;
-	fake_os.huge_looks++;
-	vm_os.huge_bytes = fake_os.huge_bytes;
+	lock();
+	if (!fake_os.huge_looks) {
+		fake_os.huge_looks++;
+		vm_os.huge_bytes = fake_os.huge_bytes;
+	}
+	unlock();
 }
 
 bool vm_os_make_huge(void *address)

@@ -256,6 +256,14 @@ median() {
 	false
 }
 
+# mlockall counts them all, and a user may lock 8 MiB.
+@test "a trivial program has at most 5 MiB of addresses more" {
+	local size='/^VmSize:/ { print $2 }'
+	local growth=$(($(preloaded awk "$size" /proc/self/status) - $(plain awk "$size" /proc/self/status)))
+	echo "# addresses grow by $growth KiB" >&3
+	[ "$growth" -le 5120 ]
+}
+
 @test "a trivial program starts at most 1 ms later" {
 	need gcc
 	[ "${VM_DEBUG:-0}" = 0 ] || skip "a debug build"

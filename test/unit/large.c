@@ -1008,6 +1008,32 @@ START_TEST(shrinking_gives_the_tail_back)
 }
 END_TEST
 
+/* Of a block that becomes shorter, how often the rest is cut off the huge pages that it may share. */
+static uint64_t cuts_of_shrinking(size_t bytes, size_t to)
+{
+	char *block = alloc_touched(bytes);
+	uint64_t before = fake_os.huge_cuts;
+	must(vm_large_resize(block, to));
+	vm_large_trim();
+	uint64_t cuts = fake_os.huge_cuts - before;
+	must(vm_large_free(block));
+	vm_large_trim();
+	must(fake_os.huge_cuts == before + cuts); /* a whole map shares none */
+	return cuts;
+}
+
+START_TEST(what_goes_from_beside_a_short_block_is_cut_off_its_huge_page)
+{
+	setup();
+	fake_os.huge_bytes = 2 * MIB;
+	vm_os_find_huge_pages();
+	ck_assert_uint_eq(cuts_of_shrinking(6 * MIB, 100 * KIB), 1);
+	ck_assert_uint_eq(cuts_of_shrinking(6 * MIB, 3 * MIB), 1);
+	ck_assert_uint_eq(cuts_of_shrinking(12 * MIB, 5 * MIB), 0);
+	check_nothing_is_left();
+}
+END_TEST
+
 START_TEST(growing_takes_the_free_ranges_above)
 {
 	setup();
@@ -1212,6 +1238,7 @@ int main(void)
 		maps_are_not_counted_while_few_are_made_and_none_is_refused,
 		a_tick_reads_the_count_of_maps_after_many_were_made_if_it_may,
 		shrinking_gives_the_tail_back,
+		what_goes_from_beside_a_short_block_is_cut_off_its_huge_page,
 		growing_takes_the_free_ranges_above,
 		moving_keeps_the_contents_and_gives_up_the_old_place,
 		a_block_that_grows_by_a_quarter_is_copied_into_freed_memory,

@@ -530,6 +530,34 @@ START_TEST(a_refused_purge_keeps_all_and_is_not_tried_again_at_once)
 }
 END_TEST
 
+START_TEST(what_is_locked_is_tried_a_little_now_and_then_and_all_of_it_by_a_trim)
+{
+	enum { RUNS = 1000 };
+	static struct run *held[RUNS];
+	setup();
+	vm_os.memory_bytes = 0;
+	vm_options.dirty_bytes = 16 * PAGE_BYTES;
+	for (size_t i = 0; i < RUNS; i++)
+		held[i] = new_run(2);
+	fake_os.purge_refused = true;
+	for (size_t i = 0; i < RUNS - 1; i++)
+		if (i % 4)
+			vm_run_free(held[i]);
+	uint64_t tries = fake_os.purges;
+	ck_assert_uint_gt(tries, 0);
+	ck_assert_uint_lt(tries, 100);
+	fake_os_advance(10);
+	vm_run_free(held[RUNS - 1]);
+	ck_assert_uint_gt(fake_os.purges, tries);
+	ck_assert_uint_lt(fake_os.purges, tries + 100);
+	tries = fake_os.purges;
+	fake_os_advance(2);
+	vm_pageheap_trim(0);
+	ck_assert_uint_ge(fake_os.purges, tries + RUNS / 4 - 1);
+	check();
+}
+END_TEST
+
 START_TEST(no_more_stays_dirty_than_may)
 {
 	setup();
@@ -751,15 +779,18 @@ static void free_below_another(size_t pages)
 	vm_run_free(run);
 }
 
-START_TEST(what_was_no_use_for_long_and_what_is_trimmed_goes_for_good)
+START_TEST(what_was_no_use_for_a_while_and_what_is_trimmed_goes_for_good)
 {
 	setup();
 	free_below_another(10);
-	vm_pageheap_tick(fake_os_advance(5 * vm_options.decay_ms));
+	vm_pageheap_tick(fake_os_advance(vm_options.decay_ms));
 	ck_assert_uint_eq(fake_os.purges_for_good, 1);
 	free_below_another(10);
-	vm_pageheap_trim(0);
+	vm_pageheap_tick(fake_os_advance(5 * vm_options.decay_ms));
 	ck_assert_uint_eq(fake_os.purges_for_good, 2);
+	free_below_another(10);
+	vm_pageheap_trim(0);
+	ck_assert_uint_eq(fake_os.purges_for_good, 3);
 }
 END_TEST
 
@@ -938,6 +969,7 @@ int main(void)
 		a_free_top_lowers_the_break_but_for_the_pad,
 		with_larger_pages_of_the_kernel_the_pad_is_kept_and_less_than_a_page_more,
 		a_refused_purge_keeps_all_and_is_not_tried_again_at_once,
+		what_is_locked_is_tried_a_little_now_and_then_and_all_of_it_by_a_trim,
 		no_more_stays_dirty_than_may,
 		what_is_new_is_paid_for_with_what_is_free,
 		what_is_mapped_elsewhere_is_paid_for_too,
@@ -948,7 +980,7 @@ int main(void)
 		memory_that_is_there_is_used_first_and_the_lowest_of_equals,
 		the_shortest_run_that_lies_well_is_used,
 		the_last_run_grows_with_its_region_where_no_memory_lies_ready,
-		what_was_no_use_for_long_and_what_is_trimmed_goes_for_good,
+		what_was_no_use_for_a_while_and_what_is_trimmed_goes_for_good,
 		sizes_beyond_any_run_are_refused,
 		without_records_a_run_stays_as_it_is_where_it_takes_one,
 		a_record_for_the_one_side_is_given_back_where_there_is_none_for_the_other,

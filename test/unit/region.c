@@ -341,13 +341,13 @@ END_TEST
 static size_t fill_first_tables(struct region *region)
 {
 	region->limit_bytes = 64 * GIB;
-	grow_region(0, 4 * GIB - MIB - region->bytes);
+	grow_region(0, 512 * MIB - MIB - region->bytes);
 	size_t pages = region->bytes >> PAGE_SHIFT;
 	write_tables(region, 0, pages);
 	return pages;
 }
 
-START_TEST(tables_are_replaced_beyond_4_gib_and_keep_their_content)
+START_TEST(tables_are_replaced_beyond_512_mib_and_keep_their_content)
 {
 	setup(true);
 	vm_os.memory_bytes = 64 * GIB;
@@ -605,7 +605,7 @@ int main(void)
 		any_one_refused_call_is_an_answer_and_passes,
 		what_the_kernel_does_not_take_back_serves_who_asks_next,
 		a_start_that_failed_is_made_again_with_what_it_has,
-		tables_are_replaced_beyond_4_gib_and_keep_their_content,
+		tables_are_replaced_beyond_512_mib_and_keep_their_content,
 		refused_tables_leave_the_old_ones,
 		refused_tables_that_stay_mapped_serve_the_next_try,
 		a_limited_address_space_gets_a_smaller_reserve,
