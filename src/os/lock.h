@@ -25,7 +25,7 @@ enum lock_rank {
 	RANK_BIN,      /* a class's slabs in one shard (small/bin.c) */
 	RANK_GATE,     /* held by a fork, for who would begin with the mapping table (large/pool.c) */
 	RANK_LARGE,    /* the mapping table (large/mapping.c) */
-	RANK_PAGEHEAP, /* free runs, regions and the break (small/pageheap.h) */
+	RANK_PAGEHEAP, /* free runs, regions and the break (small/region.h) */
 	RANK_META,     /* our own records (meta/meta.c) */
 	RANK_LIFEBOAT, /* the ballast of maps (os/lifeboat.c) */
 };

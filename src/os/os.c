@@ -152,12 +152,12 @@ void *vm_os_remap(void *address, size_t old_bytes, size_t new_bytes, bool may_mo
 	return moved == MAP_FAILED ? NULL : moved;
 }
 
-/* Whether any were asked for: who sees that sees vm_os.huge_bytes, too. */
+/* Whether any were asked for. */
 static _Atomic bool has_huge_pages;
 
 static bool ask_for_huge_pages(void *address, size_t bytes, int advice)
 {
-	atomic_store_explicit(&has_huge_pages, true, memory_order_release);
+	atomic_store_explicit(&has_huge_pages, true, memory_order_relaxed);
 	return !os_syscall(SYS_madvise, (long)address, (long)bytes, advice, 0);
 }
 
@@ -172,12 +172,13 @@ static void cut_huge_page(uintptr_t start, uintptr_t end)
 
 void vm_os_cut_huge_pages(void *address, size_t bytes)
 {
-	if (!atomic_load_explicit(&has_huge_pages, memory_order_acquire))
+	const size_t huge = vm_os.huge_bytes;
+	if (!huge || !atomic_load_explicit(&has_huge_pages, memory_order_relaxed))
 		return;
 	uintptr_t start = (uintptr_t)address;
 	uintptr_t end = start + bytes;
-	uintptr_t first_end = align_up(start, vm_os.huge_bytes);
-	uintptr_t last_start = align_down(end, vm_os.huge_bytes);
+	uintptr_t first_end = align_up(start, huge);
+	uintptr_t last_start = align_down(end, huge);
 	if (first_end > last_start) {
 		cut_huge_page(start, end);
 	} else {

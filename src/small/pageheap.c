@@ -58,7 +58,7 @@ bool vm_pageheap_init(bool own_break)
 /* After pages were taken, of which so many had no memory. */
 static void count_growth(size_t pages)
 {
-	vm_purge_note_footprint();
+	vm_purge_tell_footprint();
 	vm_footprint_grown(FOOTPRINT_HEAP, pages << PAGE_SHIFT);
 }
 
@@ -86,7 +86,7 @@ static void note_huge_pages(const struct run *run)
 		return;
 	const struct run *behind = freeruns_at(run_region(run), run_page(run) + run->pages);
 	bool begins = run->state == RUN_SLAB && !run->dirty_pages && behind && !behind->dirty_pages;
-	vm_huge_taken(run_region(run), run->start, run_end(run), vm_purge_live_pages() << PAGE_SHIFT,
+	vm_huge_taken(run_region(run), run->start, run_end(run), vm_purge_count_live() << PAGE_SHIFT,
 		      begins ? run_end(behind) : run->start);
 }
 
@@ -319,7 +319,7 @@ void vm_pageheap_tick(uint64_t now_ms)
 	atomic_store_explicit(&heap.next_tick_ms, now_ms + vm_options.decay_ms / 8 + 1,
 			      memory_order_relaxed);
 	lock_take(&vm_pageheap_lock);
-	vm_huge_tick(vm_purge_live_pages() << PAGE_SHIFT);
+	vm_huge_tick(vm_purge_count_live() << PAGE_SHIFT);
 	vm_purge_due(now_ms);
 	lock_release(&vm_pageheap_lock);
 }
@@ -358,7 +358,7 @@ size_t vm_pageheap_bytes(void)
 void vm_pageheap_stats(struct vm_stats *stats)
 {
 	lock_take(&vm_pageheap_lock);
-	stats->medium_live += (vm_purge_live_pages() - heap.slab_pages) << PAGE_SHIFT;
+	stats->medium_live += (vm_purge_count_live() - heap.slab_pages) << PAGE_SHIFT;
 	stats->heap_mapped += vm_region_pages << PAGE_SHIFT;
 	stats->heap_free_dirty += vm_freeruns.dirty_pages << PAGE_SHIFT;
 	stats->heap_free_clean += (vm_freeruns.pages - vm_freeruns.dirty_pages) << PAGE_SHIFT;
@@ -421,10 +421,14 @@ static size_t check_region(const struct region *region)
 
 void vm_pageheap_check(void)
 {
+	size_t pages = 0;
 	size_t free_pages = 0;
 	lock_take(&vm_pageheap_lock);
-	for (unsigned i = 0; i < region_count(); i++)
+	for (unsigned i = 0; i < region_count(); i++) {
+		pages += vm_regions[i].bytes >> PAGE_SHIFT;
 		free_pages += check_region(&vm_regions[i]);
+	}
+	vm_assert(vm_region_pages == pages);
 	vm_freeruns_check(free_pages);
 	lock_release(&vm_pageheap_lock);
 }

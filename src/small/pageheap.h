@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * pageheap.h - runs of pages of the heap regions: handed out, split, merged, purged, given back.
+ * pageheap.h - runs of pages of the heap regions: handed out, split, merged, taken back (how they go back to the
+ * kernel: purge.h).
  *
  *                 [vm_run_alloc, vm_run_alloc_slab]
  *      FREE ------------------------------------------> USED or SLAB
@@ -18,7 +19,7 @@
  * 4. The tables say what region.h promises for each run; FREE runs have class CLASS_NONE.
  * 5. The memory of a PURGING run is being given back without the lock.
  *
- * One lock, RANK_PAGEHEAP; operations are logarithmic in the number of free runs.
+ * One lock, vm_pageheap_lock (region.h); operations are logarithmic in the number of free runs.
  */
 #ifndef VM_PAGEHEAP_H
 #define VM_PAGEHEAP_H

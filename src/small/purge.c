@@ -17,7 +17,7 @@ static struct {
 	size_t pages;     /* of those */
 	struct allowance for_growth; /* what vm_purge_for_growth gives back */
 	struct allowance for_age;    /* what vm_purge_due does before the long decay time is over */
-	uint64_t refused_ms; /* until then none goes, unless all are to */
+	uint64_t refused_ms; /* until then no room is made */
 	uint64_t count;
 	uint64_t pages_given_back;
 	uint64_t trims;
@@ -26,7 +26,7 @@ static struct {
 /* Ranges purged with one taking of the lock before and one after. */
 enum { PURGE_BATCH = 32 };
 
-/* After nothing of a batch could be given back, as of memory that is locked, no room is made for so long. (mlockall,
+/* After the kernel took nothing of a batch, as of memory that is locked, no room is made for so long. (mlockall,
  * 60,000 blocks of 40,000 B, of which 52,500 are freed: 0.05 s instead of 8 to 15; November 2026.) */
 enum { REFUSED_PAUSE_MS = 8 };
 
@@ -39,14 +39,14 @@ void vm_purge_init(void)
 	list_init(&purges.runs);
 }
 
-size_t vm_purge_live_pages(void)
+size_t vm_purge_count_live(void)
 {
 	return vm_region_pages - vm_freeruns.pages - purges.pages;
 }
 
-size_t vm_purge_note_footprint(void)
+size_t vm_purge_tell_footprint(void)
 {
-	return vm_footprint_note(FOOTPRINT_HEAP, vm_purge_live_pages() << PAGE_SHIFT,
+	return vm_footprint_note(FOOTPRINT_HEAP, vm_purge_count_live() << PAGE_SHIFT,
 				 vm_freeruns.dirty_pages << PAGE_SHIFT) >>
 	       PAGE_SHIFT;
 }
@@ -94,13 +94,19 @@ static void begin_purge(struct run *run)
 	list_insert_before(&purges.runs, &run->link);
 }
 
+/* Of the kernel's. */
+static bool has_whole_page(const struct run *run)
+{
+	return align_up(run->start, vm_os.page_bytes) < align_down(run_end(run), vm_os.page_bytes);
+}
+
 /* Without the lock. A run's dirty pages may lie anywhere in it: purging clean ones costs little. */
 static bool purge_memory(const struct run *run, enum how how)
 {
+	if (!has_whole_page(run))
+		return false;
 	uintptr_t from = align_up(run->start, vm_os.page_bytes);
 	uintptr_t to = align_down(run_end(run), vm_os.page_bytes);
-	if (to <= from)
-		return false;
 	return how == FOR_ROOM ? vm_os_purge((void *)from, to - from)
 			       : vm_os_purge_for_good((void *)from, to - from);
 }
@@ -140,21 +146,22 @@ static size_t pages_below(const struct run *run, size_t dirty)
  * Gives back the oldest dirty runs that were freed at `until_ms` or before, as long as more than
  * `keep_pages` are dirty, the last one in part; a run at the top by lowering the break, but for
  * `pad_pages`. What could not be given back (locked in memory, less than a kernel page) counts as freed
- * after `now_ms`, unless it joins a larger part that stayed; a whole batch of that ends the round, unless
- * all are to go. Holds the lock on entry and return, but not while memory is given back. Returns the pages
- * given back.
+ * after `now_ms`, unless it joins a larger part that stayed; a batch of which the kernel took nothing that
+ * it was offered ends the round, unless all are to go. Holds the lock on entry and return, but not while
+ * memory is given back. Returns the pages given back.
  */
 static size_t purge(uint64_t until_ms, size_t keep_pages, size_t pad_pages, uint64_t now_ms, enum how how)
 {
 	size_t done = 0;
-	size_t done_before;
 	struct run *batch[PURGE_BATCH];
 	bool purged[PURGE_BATCH];
+	bool refused;
 	size_t count;
-	if ((how != ALL_FOR_GOOD && now_ms < purges.refused_ms) || !vm_regions_mend())
+	if ((how == FOR_ROOM && now_ms < purges.refused_ms) || !vm_regions_mend())
 		return 0;
 	do {
 		count = 0;
+		refused = false;
 		struct run *run;
 		while (count < PURGE_BATCH && (run = vm_freeruns_oldest()) &&
 		       run->freed_ms <= until_ms && vm_freeruns.dirty_pages > keep_pages) {
@@ -170,25 +177,27 @@ static size_t purge(uint64_t until_ms, size_t keep_pages, size_t pad_pages, uint
 		}
 		if (!count)
 			break;
-		done_before = done;
+		size_t done_before = done;
 		lock_release(&vm_pageheap_lock);
 		for (size_t i = 0; i < count; i++)
 			purged[i] = purge_memory(batch[i], how);
 		lock_take(&vm_pageheap_lock);
 		for (size_t i = 0; i < count; i++) {
 			done += purged[i] ? batch[i]->dirty_pages : 0;
+			refused |= !purged[i] && has_whole_page(batch[i]);
 			finish_purge(batch[i], purged[i], now_ms + 1);
 		}
-		if (done == done_before)
+		refused = refused && done == done_before;
+		if (refused)
 			purges.refused_ms = now_ms + REFUSED_PAUSE_MS;
-	} while (count == PURGE_BATCH && (how == ALL_FOR_GOOD || done > done_before));
-	vm_purge_note_footprint();
+	} while (count == PURGE_BATCH && (how == ALL_FOR_GOOD || !refused));
+	vm_purge_tell_footprint();
 	return done;
 }
 
 void vm_purge_excess(uint64_t now_ms)
 {
-	size_t allowed = vm_purge_note_footprint();
+	size_t allowed = vm_purge_tell_footprint();
 	if (vm_freeruns.dirty_pages > allowed)
 		purge(now_ms, allowed - allowed / 8, 0, now_ms, FOR_ROOM);
 }

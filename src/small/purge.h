@@ -11,17 +11,17 @@
 #ifndef VM_PURGE_H
 #define VM_PURGE_H
 
-#include "small/run.h"
+#include "base/base.h"
 
 struct vm_stats;
 
 void vm_purge_init(void);
 
 /* The pages in use: of runs neither FREE nor PURGING. */
-size_t vm_purge_live_pages(void);
+size_t vm_purge_count_live(void);
 
 /* After those or the free ones have changed. Returns the dirty pages that may be kept. */
-size_t vm_purge_note_footprint(void);
+size_t vm_purge_tell_footprint(void);
 
 /* Gives back what is dirty beyond what may be kept, and some more, so that rounds are few. */
 void vm_purge_excess(uint64_t now_ms);

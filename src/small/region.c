@@ -185,7 +185,7 @@ static bool commit_reserve(struct region *region, size_t bytes)
 /* A look-up that finds bytes must find the base and the tables, too. */
 static void set_bytes(struct region *region, size_t bytes)
 {
-	vm_region_pages += (bytes - region->bytes) >> PAGE_SHIFT;
+	vm_region_pages += (bytes >> PAGE_SHIFT) - (region->bytes >> PAGE_SHIFT);
 	__atomic_store_n(&region->bytes, bytes, __ATOMIC_RELEASE);
 }
 

@@ -307,6 +307,7 @@ void vm_os_cut_huge_pages(void *address, size_t bytes)
 	lock();
 	fake_os.huge_cuts++;
 	must(fake_maps_cover(start, start + bytes, true));
+	memset(address, 0xcd, bytes); /* may be lost */
 	unlock();
 }
 

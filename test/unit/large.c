@@ -1030,6 +1030,16 @@ START_TEST(what_goes_from_beside_a_short_block_is_cut_off_its_huge_page)
 	ck_assert_uint_eq(cuts_of_shrinking(6 * MIB, 100 * KIB), 1);
 	ck_assert_uint_eq(cuts_of_shrinking(6 * MIB, 3 * MIB), 1);
 	ck_assert_uint_eq(cuts_of_shrinking(12 * MIB, 5 * MIB), 0);
+
+	char *above = alloc_touched(MIB);
+	char *below = alloc_touched(5 * MIB);
+	ck_assert_ptr_eq(below + 5 * MIB, above);
+	uint64_t cuts = fake_os.huge_cuts;
+	must(vm_large_free(below));
+	vm_large_trim();
+	ck_assert_uint_eq(fake_os.huge_cuts, cuts + 1);
+	must(vm_large_free(above));
+	vm_large_trim();
 	check_nothing_is_left();
 }
 END_TEST

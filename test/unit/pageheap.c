@@ -558,6 +558,49 @@ START_TEST(what_is_locked_is_tried_a_little_now_and_then_and_all_of_it_by_a_trim
 }
 END_TEST
 
+START_TEST(what_is_old_goes_though_no_room_could_be_made_just_before)
+{
+	enum { RUNS = 1000 };
+	static struct run *held[RUNS];
+	setup();
+	vm_os.memory_bytes = 0;
+	vm_options.dirty_bytes = 64 * PAGE_BYTES;
+	for (size_t i = 0; i < RUNS; i++)
+		held[i] = new_run(2);
+	fake_os.purge_refused = true;
+	for (size_t i = 0; i < RUNS - 1; i++)
+		if (i % 4)
+			vm_run_free(held[i]);
+	fake_os_advance(vm_options.decay_ms + 1);
+	vm_run_free(held[RUNS - 1]);
+	fake_os.purge_refused = false;
+	size_t dirty = stats().heap_free_dirty;
+	vm_pageheap_tick(fake_os_advance(1));
+	ck_assert_uint_le(stats().heap_free_dirty, dirty - 64 * PAGE_BYTES);
+	check();
+}
+END_TEST
+
+START_TEST(runs_shorter_than_a_page_of_the_kernel_do_not_keep_longer_ones)
+{
+	enum { RUNS = 400 };
+	static struct run *held[RUNS];
+	fake_os.page_bytes = 64 * KIB;
+	setup();
+	vm_os.memory_bytes = 0;
+	vm_options.dirty_bytes = MIB;
+	for (size_t i = 0; i < RUNS; i++)
+		held[i] = new_run(4);
+	struct run *longer = new_run(8 * MIB / PAGE_BYTES);
+	must(longer && new_run(4));
+	for (size_t i = 0; i < RUNS; i += 2)
+		vm_run_free(held[i]);
+	vm_run_free(longer);
+	ck_assert_uint_lt(stats().heap_free_dirty, 4 * MIB);
+	check();
+}
+END_TEST
+
 START_TEST(no_more_stays_dirty_than_may)
 {
 	setup();
@@ -970,6 +1013,8 @@ int main(void)
 		with_larger_pages_of_the_kernel_the_pad_is_kept_and_less_than_a_page_more,
 		a_refused_purge_keeps_all_and_is_not_tried_again_at_once,
 		what_is_locked_is_tried_a_little_now_and_then_and_all_of_it_by_a_trim,
+		what_is_old_goes_though_no_room_could_be_made_just_before,
+		runs_shorter_than_a_page_of_the_kernel_do_not_keep_longer_ones,
 		no_more_stays_dirty_than_may,
 		what_is_new_is_paid_for_with_what_is_free,
 		what_is_mapped_elsewhere_is_paid_for_too,
