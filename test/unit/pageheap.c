@@ -530,53 +530,52 @@ START_TEST(a_refused_purge_keeps_all_and_is_not_tried_again_at_once)
 }
 END_TEST
 
-START_TEST(what_is_locked_is_tried_a_little_now_and_then_and_all_of_it_by_a_trim)
+enum { LOCKED_RUNS = 250 };
+
+/* So many runs, apart, which cannot be given back. Returns one that is not free. */
+static struct run *free_more_than_may_stay(void)
 {
-	enum { RUNS = 1000 };
-	static struct run *held[RUNS];
-	setup();
+	static struct run *held[4 * LOCKED_RUNS];
 	vm_os.memory_bytes = 0;
 	vm_options.dirty_bytes = 16 * PAGE_BYTES;
-	for (size_t i = 0; i < RUNS; i++)
+	for (size_t i = 0; i < 4 * LOCKED_RUNS; i++)
 		held[i] = new_run(2);
 	fake_os.purge_refused = true;
-	for (size_t i = 0; i < RUNS - 1; i++)
+	for (size_t i = 0; i < 4 * LOCKED_RUNS - 1; i++)
 		if (i % 4)
 			vm_run_free(held[i]);
+	return held[4 * LOCKED_RUNS - 1];
+}
+
+START_TEST(what_is_locked_is_tried_a_little_now_and_then_and_all_of_it_by_a_trim)
+{
+	setup();
+	struct run *last = free_more_than_may_stay();
 	uint64_t tries = fake_os.purges;
 	ck_assert_uint_gt(tries, 0);
 	ck_assert_uint_lt(tries, 100);
 	fake_os_advance(10);
-	vm_run_free(held[RUNS - 1]);
+	vm_run_free(last);
 	ck_assert_uint_gt(fake_os.purges, tries);
 	ck_assert_uint_lt(fake_os.purges, tries + 100);
 	tries = fake_os.purges;
 	fake_os_advance(2);
 	vm_pageheap_trim(0);
-	ck_assert_uint_ge(fake_os.purges, tries + RUNS / 4 - 1);
+	ck_assert_uint_ge(fake_os.purges, tries + LOCKED_RUNS - 1);
 	check();
 }
 END_TEST
 
 START_TEST(what_is_old_goes_though_no_room_could_be_made_just_before)
 {
-	enum { RUNS = 1000 };
-	static struct run *held[RUNS];
 	setup();
-	vm_os.memory_bytes = 0;
-	vm_options.dirty_bytes = 64 * PAGE_BYTES;
-	for (size_t i = 0; i < RUNS; i++)
-		held[i] = new_run(2);
-	fake_os.purge_refused = true;
-	for (size_t i = 0; i < RUNS - 1; i++)
-		if (i % 4)
-			vm_run_free(held[i]);
+	struct run *last = free_more_than_may_stay();
 	fake_os_advance(vm_options.decay_ms + 1);
-	vm_run_free(held[RUNS - 1]);
+	vm_run_free(last);
 	fake_os.purge_refused = false;
 	size_t dirty = stats().heap_free_dirty;
 	vm_pageheap_tick(fake_os_advance(1));
-	ck_assert_uint_le(stats().heap_free_dirty, dirty - 64 * PAGE_BYTES);
+	ck_assert_uint_le(stats().heap_free_dirty, dirty - 16 * PAGE_BYTES);
 	check();
 }
 END_TEST
