@@ -94,10 +94,20 @@ static void begin_purge(struct run *run)
 	list_insert_before(&purges.runs, &run->link);
 }
 
-/* Of the kernel's. */
+/* What of a run are whole pages of the kernel, if the one is below the other. */
+static uintptr_t whole_from(const struct run *run)
+{
+	return align_up(run->start, vm_os.page_bytes);
+}
+
+static uintptr_t whole_to(const struct run *run)
+{
+	return align_down(run_end(run), vm_os.page_bytes);
+}
+
 static bool has_whole_page(const struct run *run)
 {
-	return align_up(run->start, vm_os.page_bytes) < align_down(run_end(run), vm_os.page_bytes);
+	return whole_from(run) < whole_to(run);
 }
 
 /* Without the lock. A run's dirty pages may lie anywhere in it: purging clean ones costs little. */
@@ -105,10 +115,9 @@ static bool purge_memory(const struct run *run, enum how how)
 {
 	if (!has_whole_page(run))
 		return false;
-	uintptr_t from = align_up(run->start, vm_os.page_bytes);
-	uintptr_t to = align_down(run_end(run), vm_os.page_bytes);
-	return how == FOR_ROOM ? vm_os_purge((void *)from, to - from)
-			       : vm_os_purge_for_good((void *)from, to - from);
+	void *from = (void *)whole_from(run);
+	size_t bytes = whole_to(run) - whole_from(run);
+	return how == FOR_ROOM ? vm_os_purge(from, bytes) : vm_os_purge_for_good(from, bytes);
 }
 
 static void finish_purge(struct run *run, bool purged, uint64_t now_ms)
@@ -116,8 +125,8 @@ static void finish_purge(struct run *run, bool purged, uint64_t now_ms)
 	struct region *region = run_region(run);
 	list_remove(&run->link);
 	if (purged) {
-		size_t from = region_page(region, align_up(run->start, vm_os.page_bytes));
-		size_t to = region_page(region, align_down(run_end(run), vm_os.page_bytes));
+		size_t from = region_page(region, whole_from(run));
+		size_t to = region_page(region, whole_to(run));
 		purges.count++;
 		purges.pages_given_back += run->dirty_pages;
 		memset(region->dirty + from, 0, to - from);
