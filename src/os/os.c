@@ -11,6 +11,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/sysinfo.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -30,7 +31,7 @@ static size_t soft_limit(int resource)
 	return limit.rlim_cur;
 }
 
-/* By the raw call: the C library's functions lie on pages of theirs that small programs do not touch
+/* This and the next by raw calls: the C library's functions lie on pages of theirs that small programs do not touch
  * (64 KiB of resident memory), and its count of processors would open files and allocate. */
 static unsigned count_cpus(void)
 {
@@ -42,10 +43,10 @@ static unsigned count_cpus(void)
 	return count ? count : 1;
 }
 
-static size_t read_memory_bytes(size_t page_bytes)
+static size_t read_memory_bytes(void)
 {
-	long pages = sysconf(_SC_PHYS_PAGES);
-	return pages > 0 ? (size_t)pages * page_bytes : GIB;
+	struct sysinfo info;
+	return os_syscall(SYS_sysinfo, (long)&info, 0, 0, 0) ? GIB : info.totalram * info.mem_unit;
 }
 
 /* Files by raw calls: libc's are cancellation points, and a thread that is cancelled there never
@@ -111,7 +112,7 @@ void vm_os_init(void)
 {
 	vm_os.start_ms = start_ms();
 	vm_os.page_bytes = getauxval(AT_PAGESZ);
-	vm_os.memory_bytes = read_memory_bytes(vm_os.page_bytes);
+	vm_os.memory_bytes = read_memory_bytes();
 	vm_os.address_limit = soft_limit(RLIMIT_AS) ?: SIZE_MAX;
 	vm_os.map_limit = vm_os_map_limit();
 	vm_os.cpus = count_cpus();

@@ -55,7 +55,7 @@ void *vm_os_remap(void *address, size_t old_bytes, size_t new_bytes, bool may_mo
 bool vm_os_purge(void *address, size_t bytes);
 
 /* Before part of a map goes: cuts the huge pages in pieces that are in the range in part, of whose memory the kernel
- * else has none before it is short of it. What the range holds may be lost. 0.1 ms for each. errno stays. */
+ * else has none before it is short of it. What the range holds may be lost. 0.1 to 0.5 ms for each. errno stays. */
 void vm_os_cut_huge_pages(void *address, size_t bytes);
 
 /* vm_os_purge after that. */

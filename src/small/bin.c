@@ -240,9 +240,9 @@ static struct run *detach_empty_current(struct bin *bin, unsigned class)
 	return slab;
 }
 
-static bool purge_slab(struct bin *bin, struct run *slab)
+static bool purge_slab(struct bin *bin, struct run *slab, bool for_good)
 {
-	size_t pages = vm_slab_purge(slab);
+	size_t pages = vm_slab_purge(slab, for_good);
 	slab->quiet = PURGED;
 	bin->purges += pages > 0;
 	bin->purged_pages += pages;
@@ -259,7 +259,7 @@ static struct run *partial_from(const struct bin *bin, uintptr_t from)
 static void look_at(struct bin *bin, struct run *slab)
 {
 	if (slab->quiet == QUIET)
-		purge_slab(bin, slab);
+		purge_slab(bin, slab, false);
 	else if (slab->quiet == BUSY)
 		slab->quiet = QUIET;
 }
@@ -335,9 +335,9 @@ static bool purge_slabs(struct bin *bin)
 	struct run *slab;
 	lock_take(&bin->lock);
 	if (bin->current && bin->current->quiet != PURGED)
-		purged = purge_slab(bin, bin->current);
+		purged = purge_slab(bin, bin->current, true);
 	for (uintptr_t from = 0; (slab = partial_from(bin, from)); from = slab->start + 1)
-		purged |= slab->quiet != PURGED && purge_slab(bin, slab);
+		purged |= slab->quiet != PURGED && purge_slab(bin, slab, true);
 	lock_release(&bin->lock);
 	return purged;
 }

@@ -444,6 +444,54 @@ START_TEST(what_was_begun_has_no_second_look)
 }
 END_TEST
 
+/* How often each was asked for that all looks but those at ticks have gone past. */
+static size_t most_asked(void)
+{
+	size_t most = 0;
+	for (size_t i = 0; i + 8 < passed(); i++)
+		most = max_size(most, times_asked(i));
+	return most;
+}
+
+START_TEST(what_was_made_is_not_looked_at_by_a_tick_before_all_others_were)
+{
+	setup();
+	grow(LARGE, 0);
+	uint64_t before = fake_os.huge_pages;
+	size_t most = most_asked();
+	size_t all = passed() - 1;
+	for (size_t i = 0; i < all + 33; i++)
+		tick();
+	ck_assert_uint_eq(most_asked(), most);
+	ck_assert_uint_le(fake_os.huge_pages, before + 8);
+	for (size_t i = 0; i < all; i++)
+		tick();
+	ck_assert_uint_eq(most_asked(), most + 1);
+	ck_assert_uint_ge(fake_os.huge_pages, before + all);
+}
+END_TEST
+
+START_TEST(what_was_made_and_became_empty_is_looked_at_like_any_other)
+{
+	setup();
+	size_t count = fill_heap(LARGE);
+	size_t index = LARGE / 2;
+	size_t asked = times_asked(index);
+	must(asked > 0);
+	for (size_t i = 0; i < count; i++)
+		if ((char *)slabs[i]->start + bytes_of(slabs[i]) > huge_page(index) &&
+		    (char *)slabs[i]->start < huge_page(index + 1))
+			vm_run_free_slab(slabs[i]);
+	purge_all();
+	/* Page runs begin none. */
+	while (stats().heap_free_clean >= PAGE_BYTES && passed() <= LARGE)
+		write_to(take_run(1), 0);
+	for (int i = 0; i < 2 * LARGE; i++)
+		tick();
+	ck_assert_uint_gt(times_asked(index), asked);
+}
+END_TEST
+
 START_TEST(what_was_to_be_begun_and_was_not_has_a_second_look)
 {
 	setup();
@@ -750,6 +798,8 @@ int main(void)
 		what_was_sparse_is_forgotten_in_time,
 		a_heap_of_which_all_lack_an_eighth_begins_none,
 		what_was_begun_has_no_second_look,
+		what_was_made_is_not_looked_at_by_a_tick_before_all_others_were,
+		what_was_made_and_became_empty_is_looked_at_like_any_other,
 		what_was_to_be_begun_and_was_not_has_a_second_look,
 		a_heap_that_goes_over_to_sparse_blocks_is_found_out,
 		a_heap_that_became_shorter_is_judged_anew,

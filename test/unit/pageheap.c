@@ -821,18 +821,31 @@ static void free_below_another(size_t pages)
 	vm_run_free(run);
 }
 
+/* For less than that it is not worth to cut a huge page, but where all is wanted back. */
+enum { LONG_RUN = 128 * KIB / PAGE_BYTES };
+
 START_TEST(what_was_no_use_for_a_while_and_what_is_trimmed_goes_for_good)
 {
 	setup();
-	free_below_another(10);
+	free_below_another(LONG_RUN);
 	vm_pageheap_tick(fake_os_advance(vm_options.decay_ms));
 	ck_assert_uint_eq(fake_os.purges_for_good, 1);
-	free_below_another(10);
+	free_below_another(LONG_RUN);
 	vm_pageheap_tick(fake_os_advance(5 * vm_options.decay_ms));
 	ck_assert_uint_eq(fake_os.purges_for_good, 2);
-	free_below_another(10);
+	free_below_another(1);
 	vm_pageheap_trim(0);
 	ck_assert_uint_eq(fake_os.purges_for_good, 3);
+}
+END_TEST
+
+START_TEST(a_short_run_that_was_no_use_for_a_while_goes_the_quickest_way)
+{
+	setup();
+	free_below_another(LONG_RUN - 1);
+	vm_pageheap_tick(fake_os_advance(5 * vm_options.decay_ms));
+	ck_assert_uint_eq(fake_os.purges, 1);
+	ck_assert_uint_eq(fake_os.purges_for_good, 0);
 }
 END_TEST
 
@@ -1025,6 +1038,7 @@ int main(void)
 		the_shortest_run_that_lies_well_is_used,
 		the_last_run_grows_with_its_region_where_no_memory_lies_ready,
 		what_was_no_use_for_a_while_and_what_is_trimmed_goes_for_good,
+		a_short_run_that_was_no_use_for_a_while_goes_the_quickest_way,
 		sizes_beyond_any_run_are_refused,
 		without_records_a_run_stays_as_it_is_where_it_takes_one,
 		a_record_for_the_one_side_is_given_back_where_there_is_none_for_the_other,
