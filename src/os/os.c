@@ -32,7 +32,7 @@ static size_t soft_limit(int resource)
 }
 
 /* This and the next by raw calls: the C library's functions lie on pages of theirs that small programs do not touch
- * (64 KiB of resident memory), and its count of processors would open files and allocate. */
+ * (32 and 64 KiB of resident memory), and its count of processors would open files and allocate. */
 static unsigned count_cpus(void)
 {
 	uint64_t mask[64]; /* 4096 CPUs; the kernel refuses if it has more, and writes what it has */

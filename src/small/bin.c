@@ -31,7 +31,7 @@ enum { EMPTY_BATCH = 16 };
 
 /* How long a slab's slots have not changed: since the last look at it, or longer; then its free pages
  * are given back, once. */
-enum quiet { BUSY, QUIET, PURGED };
+enum quiet { BUSY, QUIET, PURGED, PURGED_FOR_GOOD };
 
 /* Where the next look goes on: at the slabs of a bin from an address on. One thread at a time. */
 static struct {
@@ -243,7 +243,7 @@ static struct run *detach_empty_current(struct bin *bin, unsigned class)
 static bool purge_slab(struct bin *bin, struct run *slab, bool for_good)
 {
 	size_t pages = vm_slab_purge(slab, for_good);
-	slab->quiet = PURGED;
+	slab->quiet = for_good ? PURGED_FOR_GOOD : PURGED;
 	bin->purges += pages > 0;
 	bin->purged_pages += pages;
 	return pages > 0;
@@ -334,10 +334,10 @@ static bool purge_slabs(struct bin *bin)
 	bool purged = false;
 	struct run *slab;
 	lock_take(&bin->lock);
-	if (bin->current && bin->current->quiet != PURGED)
+	if (bin->current && bin->current->quiet != PURGED_FOR_GOOD)
 		purged = purge_slab(bin, bin->current, true);
 	for (uintptr_t from = 0; (slab = partial_from(bin, from)); from = slab->start + 1)
-		purged |= slab->quiet != PURGED && purge_slab(bin, slab, true);
+		purged |= slab->quiet != PURGED_FOR_GOOD && purge_slab(bin, slab, true);
 	lock_release(&bin->lock);
 	return purged;
 }

@@ -44,10 +44,10 @@ enum { LEFT_OUT_AT_FIRST = 1, LEFT_OUT_AT_SECOND = 3 };
 enum { SECOND_LOOKS = 2 };
 
 /*
- * How one was made. What was begun has no second look, and neither has one at a tick before all others had theirs: the
- * kernel would go by each CPU for nothing, and what has been given back of it since would be again. (A cache of values
- * of up to 64 KiB had 136 made for 106, a buffer pool 100 for 61: 0.95 and 0.9 of the time without, where memory is
- * slow; November 2026.) It is known of so many; what holds for one holds for those as far from it.
+ * How one was made. What was begun has no second look. Nor is one looked at by a tick in the pass in which it was made:
+ * the kernel would go by each CPU for nothing, or make it anew when what was given back of it is in use again. (A cache
+ * of values of up to 64 KiB made 136 instead of 106, a buffer pool 100 instead of 61; where memory is slow, that took
+ * 5 and 10 % of the time; November 2026.) Of so many huge pages that follow each other each has a place of its own.
  */
 enum way { NOT_MADE, BEGUN, FILLED, WAYS };
 enum { MADE_MOST = 1 << 16, PASSES = 256 / WAYS };
@@ -100,8 +100,8 @@ static struct {
 	void *_Atomic looks[LOOKS]; /* or NULL; the same for the first look and the one in a hole */
 } huge = {.to_begin = FILLED_TO_BEGIN};
 
-/* In which pass each was, and how, in the place that its address tells. Nothing of it is in the library's file, which
- * would be mapped. */
+/* In which pass each was, and how, in the place that its address tells. Not a part of `huge`, which is not zero at the
+ * start: these 64 KiB would be read from the library's file. */
 static _Atomic uint8_t made[MADE_MOST];
 
 _Atomic bool vm_huge_noted;
@@ -182,10 +182,15 @@ static void note_made(uintptr_t page, enum way way)
 	atomic_store_explicit(place_of(page), (uint8_t)(current_pass() * WAYS + way), memory_order_relaxed);
 }
 
-static enum way way_made(uintptr_t page)
+static bool was_begun(uintptr_t page)
+{
+	return atomic_load_explicit(place_of(page), memory_order_relaxed) % WAYS == BEGUN;
+}
+
+static bool was_made_in_this_pass(uintptr_t page)
 {
 	unsigned noted = atomic_load_explicit(place_of(page), memory_order_relaxed);
-	return noted / WAYS == current_pass() ? noted % WAYS : NOT_MADE;
+	return noted % WAYS != NOT_MADE && noted / WAYS == current_pass();
 }
 
 static void note_second_looks(struct passage *passage, const struct region *region)
@@ -195,7 +200,7 @@ static void note_second_looks(struct passage *passage, const struct region *regi
 		uintptr_t page = 0;
 		if (!atomic_load_explicit(look, memory_order_relaxed))
 			page = next_of(passage, region, &passage->second, LEFT_OUT_AT_SECOND);
-		if (page && way_made(page) != BEGUN)
+		if (page && !was_begun(page))
 			note(look, page);
 	}
 }
@@ -207,7 +212,7 @@ static bool note_look_of_tick(const struct region *region)
 	if (atomic_load_explicit(&huge.looks[LOOK_OF_TICK], memory_order_relaxed))
 		return true;
 	uintptr_t page = next_of(passage, region, &passage->ticked, LEFT_OUT_AT_FIRST);
-	if (page && way_made(page) == NOT_MADE)
+	if (page && !was_made_in_this_pass(page))
 		note(&huge.looks[LOOK_OF_TICK], page);
 	return page;
 }
@@ -254,8 +259,8 @@ void vm_huge_taken(const struct region *region, uintptr_t start, uintptr_t end, 
 	bool grows = passed > passage->end && live >= LIVE_TO_FILL;
 	bool is_begun = page < end && clean_end >= page + vm_os.huge_bytes && begins(passage, page, live);
 	passage->end = max_size(passage->end, passed);
-	if (page < end)
-		note_made(page, NOT_MADE);
+	for (uintptr_t other = page; other < end; other += vm_os.huge_bytes)
+		note_made(other, NOT_MADE);
 	if ((!is_begun && !grows) || pauses())
 		return;
 	if (grows && live < LIVE_TO_BEGIN)
@@ -309,10 +314,12 @@ static void *take(void *_Atomic *place)
 	return atomic_exchange_explicit(place, NULL, memory_order_relaxed);
 }
 
-static void make(void *page)
+static bool make(void *page)
 {
-	if (!vm_os_make_huge(page))
+	bool made = vm_os_make_huge(page);
+	if (!made)
 		atomic_store_explicit(&huge.refused, true, memory_order_relaxed);
+	return made;
 }
 
 /* Of threads that do this at once one may count. */
@@ -341,10 +348,8 @@ static void look_at(void *page, enum look look)
 	size_t missing = pages - vm_os_count_resident(page, pages);
 	bool is_filled = missing <= pages / FILLED_BUT_FOR;
 	bool is_sparse = missing > pages / SPARSE_FROM;
-	if (is_filled) {
-		make(page);
+	if (is_filled && make(page) && !was_begun((uintptr_t)page))
 		note_made((uintptr_t)page, FILLED);
-	}
 	if (look >= LOOK_IN_HOLE)
 		count_look(is_filled, is_sparse);
 }
@@ -354,8 +359,8 @@ void vm_huge_make_noted(void)
 	if (!atomic_exchange_explicit(&vm_huge_noted, false, memory_order_acquire))
 		return;
 	void *page = take(&huge.begun);
-	if (page)
-		make(page);
+	if (page && !make(page))
+		note_made((uintptr_t)page, NOT_MADE);
 	for (int i = 0; i < LOOKS; i++) {
 		page = take(&huge.looks[i]);
 		if (page)

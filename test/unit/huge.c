@@ -444,6 +444,38 @@ START_TEST(what_was_begun_has_no_second_look)
 }
 END_TEST
 
+START_TEST(what_was_begun_has_no_second_look_in_the_next_pass_of_the_ticks_either)
+{
+	setup();
+	grow(2 * LARGE, 0);
+	size_t from = passed() - 3; /* the next to have one */
+	for (size_t i = 0; i < 2 * (2 * LARGE + 33); i++)
+		tick();
+	fake_os.huge_pages = 0;
+	size_t to = passed();
+	grow(2 * LARGE + 8, 0);
+	size_t asked = 0;
+	for (size_t i = from; i <= to; i++)
+		asked += times_asked(i);
+	ck_assert_uint_le(asked, 1); /* a probe */
+}
+END_TEST
+
+START_TEST(what_was_refused_is_looked_at_by_the_next_tick_that_comes_by)
+{
+	setup();
+	fake_os.huge_refused = true;
+	grow(8, 0);
+	must(fake_os.huge_pages > 0);
+	fake_os.huge_refused = false;
+	fake_os.huge_pages = 0;
+	for (size_t i = 0; i < 32 + passed(); i++)
+		tick();
+	for (size_t i = 0; i < passed() - 1; i++)
+		ck_assert_uint_eq(times_asked(i), 1);
+}
+END_TEST
+
 /* How often each was asked for that all looks but those at ticks have gone past. */
 static size_t most_asked(void)
 {
@@ -519,7 +551,7 @@ START_TEST(a_heap_that_goes_over_to_sparse_blocks_is_found_out)
 	fake_os.huge_begun = 0;
 	grow(LARGE + 24, HUGE_IN_PAGES / 2);
 	ck_assert_uint_lt(fake_os.huge_begun, 20);
-	for (int i = 0; i < LARGE; i++)
+	for (size_t i = 0; i < passed() + 33 + LARGE; i++)
 		tick(); /* which finds filled what was filled before */
 	fake_os.huge_begun = 0;
 	grow(LARGE + 200, HUGE_IN_PAGES / 2);
@@ -798,6 +830,8 @@ int main(void)
 		what_was_sparse_is_forgotten_in_time,
 		a_heap_of_which_all_lack_an_eighth_begins_none,
 		what_was_begun_has_no_second_look,
+		what_was_begun_has_no_second_look_in_the_next_pass_of_the_ticks_either,
+		what_was_refused_is_looked_at_by_the_next_tick_that_comes_by,
 		what_was_made_is_not_looked_at_by_a_tick_before_all_others_were,
 		what_was_made_and_became_empty_is_looked_at_like_any_other,
 		what_was_to_be_begun_and_was_not_has_a_second_look,
