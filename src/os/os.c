@@ -15,6 +15,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifndef MADV_COLD
+#define MADV_COLD 20 /* Linux 5.4 */
+#endif
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25 /* Linux 6.1; not in the C library's header before 2.37 */
 #endif
@@ -186,6 +189,13 @@ void vm_os_cut_huge_pages(void *address, size_t bytes)
 		cut_huge_page(start, first_end);
 		cut_huge_page(last_start, end);
 	}
+}
+
+/* MADV_FREE cuts only where there is something to lose. */
+void vm_os_cut_broken_huge_pages(void *address, size_t bytes)
+{
+	if (atomic_load_explicit(&has_huge_pages, memory_order_relaxed))
+		os_syscall(SYS_madvise, (long)address, (long)bytes, MADV_COLD, 0);
 }
 
 bool vm_os_purge(void *address, size_t bytes)

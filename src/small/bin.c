@@ -31,7 +31,7 @@ enum { EMPTY_BATCH = 16 };
 
 /* How long a slab's slots have not changed: since the last look at it, or longer; then its free pages
  * are given back, once. */
-enum quiet { BUSY, QUIET, PURGED, PURGED_FOR_GOOD };
+enum quiet { BUSY, QUIET, PURGED };
 
 /* Where the next look goes on: at the slabs of a bin from an address on. One thread at a time. */
 static struct {
@@ -240,10 +240,10 @@ static struct run *detach_empty_current(struct bin *bin, unsigned class)
 	return slab;
 }
 
-static bool purge_slab(struct bin *bin, struct run *slab, bool for_good)
+static bool purge_slab(struct bin *bin, struct run *slab)
 {
-	size_t pages = vm_slab_purge(slab, for_good);
-	slab->quiet = for_good ? PURGED_FOR_GOOD : PURGED;
+	size_t pages = vm_slab_purge(slab);
+	slab->quiet = PURGED;
 	bin->purges += pages > 0;
 	bin->purged_pages += pages;
 	return pages > 0;
@@ -259,7 +259,7 @@ static struct run *partial_from(const struct bin *bin, uintptr_t from)
 static void look_at(struct bin *bin, struct run *slab)
 {
 	if (slab->quiet == QUIET)
-		purge_slab(bin, slab, false);
+		purge_slab(bin, slab);
 	else if (slab->quiet == BUSY)
 		slab->quiet = QUIET;
 }
@@ -334,10 +334,10 @@ static bool purge_slabs(struct bin *bin)
 	bool purged = false;
 	struct run *slab;
 	lock_take(&bin->lock);
-	if (bin->current && bin->current->quiet != PURGED_FOR_GOOD)
-		purged = purge_slab(bin, bin->current, true);
+	if (bin->current && bin->current->quiet != PURGED)
+		purged = purge_slab(bin, bin->current);
 	for (uintptr_t from = 0; (slab = partial_from(bin, from)); from = slab->start + 1)
-		purged |= slab->quiet != PURGED_FOR_GOOD && purge_slab(bin, slab, true);
+		purged |= slab->quiet != PURGED && purge_slab(bin, slab);
 	lock_release(&bin->lock);
 	return purged;
 }

@@ -61,6 +61,10 @@ enum { FILLED_BUT_FOR = 16 };
  * faults instead of 59,000, and the same peak; November 2026.) */
 enum { SPARSE_FROM = 8 };
 
+/* One that lacks such a share is cut in pieces, for the kernel to have what went of it at once. That takes as long as a
+ * hundred page faults or more. */
+enum { BROKEN_FROM = 2 };
+
 /* So many times nothing is asked for after one was refused: where memory is in pieces, the kernel looks long for
  * the next. And so many ticks nothing is looked at after all were. */
 enum { PAUSE = 32 };
@@ -187,10 +191,15 @@ static bool was_begun(uintptr_t page)
 	return atomic_load_explicit(place_of(page), memory_order_relaxed) % WAYS == BEGUN;
 }
 
+static bool was_made(uintptr_t page)
+{
+	return atomic_load_explicit(place_of(page), memory_order_relaxed) % WAYS != NOT_MADE;
+}
+
 static bool was_made_in_this_pass(uintptr_t page)
 {
 	unsigned noted = atomic_load_explicit(place_of(page), memory_order_relaxed);
-	return noted % WAYS != NOT_MADE && noted / WAYS == current_pass();
+	return was_made(page) && noted / WAYS == current_pass();
 }
 
 static void note_second_looks(struct passage *passage, const struct region *region)
@@ -350,6 +359,10 @@ static void look_at(void *page, enum look look)
 	bool is_sparse = missing > pages / SPARSE_FROM;
 	if (is_filled && make(page) && !was_begun((uintptr_t)page))
 		note_made((uintptr_t)page, FILLED);
+	if (look == LOOK_OF_TICK && missing >= pages / BROKEN_FROM && was_made((uintptr_t)page)) {
+		note_made((uintptr_t)page, NOT_MADE);
+		vm_os_cut_broken_huge_pages(page, vm_os.huge_bytes);
+	}
 	if (look >= LOOK_IN_HOLE)
 		count_look(is_filled, is_sparse);
 }

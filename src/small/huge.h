@@ -32,7 +32,7 @@ void vm_huge_find(size_t heap_bytes);
 void vm_huge_taken(const struct region *region, uintptr_t start, uintptr_t end, size_t live_bytes,
 		   uintptr_t clean_end);
 
-/* Under the page heap's lock, now and then: has one more looked at for whether it is filled. */
+/* Under the page heap's lock, now and then: has one more looked at for whether it is filled, or broken. */
 void vm_huge_tick(size_t live_bytes);
 
 /* Under the page heap's lock, after a fork, in the parent and the child: what they share is not to be copied. */

@@ -338,12 +338,25 @@ void vm_pageheap_give_back_for(size_t bytes, uint64_t now_ms)
 	lock_release(&vm_pageheap_lock);
 }
 
+/* Without the lock, for it may take long. */
+static void cut_broken_huge_pages(void)
+{
+	for (unsigned i = 0; i < region_count(); i++) {
+		lock_take(&vm_pageheap_lock);
+		void *start = (void *)vm_regions[i].base;
+		size_t bytes = vm_regions[i].bytes;
+		lock_release(&vm_pageheap_lock);
+		vm_os_cut_broken_huge_pages(start, bytes);
+	}
+}
+
 bool vm_pageheap_trim(size_t pad)
 {
 	uint64_t now_ms = vm_os_now_ms();
 	lock_take(&vm_pageheap_lock);
 	bool given_back = vm_purge_all(pages_of(min_size(pad, PTRDIFF_MAX)), now_ms);
 	lock_release(&vm_pageheap_lock);
+	cut_broken_huge_pages();
 	return given_back;
 }
 

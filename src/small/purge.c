@@ -31,8 +31,8 @@ enum { PURGE_BATCH = 32 };
 enum { REFUSED_PAUSE_MS = 8 };
 
 /* What makes room goes the quickest way; what was no use for long goes for good (vm_os_purge_for_good), but for short
- * pieces; and all of what is dirty does, whatever is refused. */
-enum how { FOR_ROOM, FOR_GOOD, ALL_FOR_GOOD };
+ * pieces; or all of what is dirty goes, whatever is refused. */
+enum how { FOR_ROOM, FOR_GOOD, ALL };
 
 /* To cut a huge page takes as long as a hundred page faults or more. (A cache of values of up to 64 KiB: 0.8 of the
  * time without that for shorter runs and for slabs, which are 1 % of its memory; November 2026.) */
@@ -121,8 +121,7 @@ static bool purge_memory(const struct run *run, enum how how)
 		return false;
 	void *from = (void *)whole_from(run);
 	size_t bytes = whole_to(run) - whole_from(run);
-	bool for_good = how == ALL_FOR_GOOD || (how == FOR_GOOD && bytes >= CUT_LEAST);
-	return for_good ? vm_os_purge_for_good(from, bytes) : vm_os_purge(from, bytes);
+	return how == FOR_GOOD && bytes >= CUT_LEAST ? vm_os_purge_for_good(from, bytes) : vm_os_purge(from, bytes);
 }
 
 static void finish_purge(struct run *run, bool purged, uint64_t now_ms)
@@ -204,7 +203,7 @@ static size_t purge(uint64_t until_ms, size_t keep_pages, size_t pad_pages, uint
 		refused = refused && done == done_before;
 		if (refused)
 			purges.refused_ms = now_ms + REFUSED_PAUSE_MS;
-	} while (count == PURGE_BATCH && (how == ALL_FOR_GOOD || !refused));
+	} while (count == PURGE_BATCH && (how == ALL || !refused));
 	vm_purge_tell_footprint();
 	return done;
 }
@@ -252,7 +251,7 @@ bool vm_purge_all(size_t pad_pages, uint64_t now_ms)
 		struct run *top = top_run(&vm_regions[i]);
 		lowered |= top && lower(top, pad_pages);
 	}
-	bool purged = purge(now_ms, 0, pad_pages, now_ms, ALL_FOR_GOOD) > 0;
+	bool purged = purge(now_ms, 0, pad_pages, now_ms, ALL) > 0;
 	return lowered || purged;
 }
 

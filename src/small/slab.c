@@ -85,7 +85,7 @@ static bool all_free(const struct run *slab, uintptr_t from, uintptr_t to)
 	return true;
 }
 
-size_t vm_slab_purge(const struct run *slab, bool for_good)
+size_t vm_slab_purge(const struct run *slab)
 {
 	uintptr_t step = vm_os.page_bytes;
 	uintptr_t end = align_down(slab->start + ((size_t)slab->pages << PAGE_SHIFT), step);
@@ -96,8 +96,7 @@ size_t vm_slab_purge(const struct run *slab, bool for_good)
 			to += step;
 		if (to == from)
 			continue;
-		void *memory = (void *)from;
-		if (for_good ? vm_os_purge_for_good(memory, to - from) : vm_os_purge(memory, to - from))
+		if (vm_os_purge((void *)from, to - from))
 			purged += (to - from) >> PAGE_SHIFT;
 		from = to;
 	}

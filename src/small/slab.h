@@ -95,9 +95,8 @@ static inline size_t slab_give(struct run *slab, const struct sizeclass *class, 
 	return given;
 }
 
-/* Gives the kernel the memory of all pages that hold nothing but free slots, by vm_os_purge_for_good or by vm_os_purge;
- * returns how many. */
-size_t vm_slab_purge(const struct run *slab, bool for_good);
+/* Gives the kernel the memory of all pages that hold nothing but free slots; returns how many. */
+size_t vm_slab_purge(const struct run *slab);
 
 void vm_slab_check(const struct run *slab);
 

@@ -281,6 +281,30 @@ START_TEST(part_of_a_huge_page_that_is_purged_for_good_is_free_at_once)
 }
 END_TEST
 
+START_TEST(a_huge_page_of_which_a_part_went_is_cut_and_keeps_what_is_there)
+{
+	enum { PAGES = 8 };
+	setup();
+	char *place = map_huge(PAGES);
+	if (!place)
+		return;
+	size_t huge = vm_os.huge_bytes;
+	for (size_t i = 0; i < PAGES; i++)
+		place[i * huge] = 1;
+	for (size_t i = 0; i < PAGES; i++)
+		if (!vm_os_make_huge(place + i * huge))
+			return; /* memory is in pieces, or the kernel is old */
+	pattern_fill(place, PAGES * huge, 1);
+	for (size_t i = 0; i < PAGES; i++)
+		ck_assert(vm_os_purge(place + i * huge + page, huge - page));
+	uint64_t split = vmstat("thp_split_page ");
+	vm_os_cut_broken_huge_pages(place, PAGES * huge);
+	ck_assert_uint_ge(vmstat("thp_split_page "), split + PAGES);
+	for (size_t i = 0; i < PAGES; i++)
+		ck_assert_uint_eq(vm_os_count_resident(place + i * huge, huge / page), 1);
+}
+END_TEST
+
 START_TEST(a_huge_page_keeps_what_was_there_and_changes_no_map)
 {
 	setup();
@@ -457,6 +481,7 @@ int main(void)
 		huge_pages_are_looked_for_once,
 		an_advised_range_is_filled_by_huge_pages,
 		part_of_a_huge_page_that_is_purged_for_good_is_free_at_once,
+		a_huge_page_of_which_a_part_went_is_cut_and_keeps_what_is_there,
 		a_huge_page_keeps_what_was_there_and_changes_no_map,
 		a_map_moves_only_where_it_may,
 		the_cause_is_the_limit_that_is_reached,

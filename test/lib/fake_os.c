@@ -311,6 +311,15 @@ void vm_os_cut_huge_pages(void *address, size_t bytes)
 	unlock();
 }
 
+void vm_os_cut_broken_huge_pages(void *address, size_t bytes)
+{
+	(void)bytes; /* of which a part may be somebody else's, and comes to no harm */
+	lock();
+	fake_os.broken_cuts++;
+	fake_os.broken_cut = address;
+	unlock();
+}
+
 bool vm_os_purge_for_good(void *address, size_t bytes)
 {
 	return purge(address, bytes, true);

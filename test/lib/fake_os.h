@@ -49,6 +49,8 @@ struct fake_os {
 	uint64_t huge_begun;       /* those of them for one that had memory under its first page only */
 	void *huge_asked[1024];    /* for which ones; the first so many calls */
 	uint64_t huge_advices;     /* ranges to be filled by them */
+	uint64_t broken_cuts;      /* ranges of which parts went before */
+	void *broken_cut;          /* the last one */
 	uint64_t huge_cuts;        /* ranges that are to go without what shares them */
 	size_t cause_bytes;        /* that the last question for a cause was about */
 	char error[4096];          /* what went to stderr, cut at this size */

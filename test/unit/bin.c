@@ -352,22 +352,6 @@ START_TEST(growth_looks_at_four_slabs_a_page_and_no_sooner_again_than_after_8_ms
 }
 END_TEST
 
-START_TEST(what_a_slab_gives_back_in_time_goes_the_quickest_way_and_what_is_trimmed_for_good)
-{
-	setup();
-	make_partial_slabs();
-	uint64_t now_ms = 1000000;
-	while (stats().purges < PARTIAL)
-		vm_bins_tick(now_ms += 1000);
-	uint64_t purges = fake_os.purges;
-	ck_assert_uint_eq(fake_os.purges_for_good, 0);
-	vm_bins_trim();
-	ck_assert_uint_eq(fake_os.purges_for_good, purges);
-	vm_bins_trim();
-	ck_assert_uint_eq(fake_os.purges_for_good, purges);
-}
-END_TEST
-
 START_TEST(a_slab_in_use_keeps_its_pages)
 {
 	setup();
@@ -526,7 +510,6 @@ int main(void)
 		slabs_that_stay_as_they_are_while_the_heap_grows_are_quiet,
 		a_tick_looks_at_the_more_slabs_the_longer_the_last_one_is_ago,
 		growth_looks_at_four_slabs_a_page_and_no_sooner_again_than_after_8_ms,
-		what_a_slab_gives_back_in_time_goes_the_quickest_way_and_what_is_trimmed_for_good,
 		a_slab_in_use_keeps_its_pages,
 		a_single_block_is_aligned_and_known_to_be_zero_where_it_is,
 		what_is_no_block_ends_the_process,

@@ -461,6 +461,43 @@ START_TEST(what_was_begun_has_no_second_look_in_the_next_pass_of_the_ticks_eithe
 }
 END_TEST
 
+/* Of a huge page that was made and of which so many pages are given back then, how often it is cut. */
+static uint64_t cuts_of_broken(size_t given_back)
+{
+	setup();
+	fill_heap(LARGE);
+	char *page = huge_page(LARGE / 2);
+	must(times_asked(LARGE / 2) > 0);
+	must(vm_os_purge(page, given_back * PAGE_BYTES));
+	fake_os.broken_cuts = 0;
+	for (size_t i = 0; i < 2 * (LARGE + 33); i++)
+		tick();
+	must(!fake_os.broken_cuts || fake_os.broken_cut == page);
+	return fake_os.broken_cuts;
+}
+
+START_TEST(what_was_made_and_lost_half_of_it_is_cut_once)
+{
+	ck_assert_uint_eq(cuts_of_broken(HUGE_IN_PAGES / 2), 1);
+}
+END_TEST
+
+START_TEST(what_was_made_and_lost_less_is_not_cut)
+{
+	ck_assert_uint_eq(cuts_of_broken(HUGE_IN_PAGES / 2 - 1), 0);
+}
+END_TEST
+
+START_TEST(what_was_not_made_is_not_cut)
+{
+	setup();
+	write_to(take_run(20 * HUGE_IN_PAGES), HUGE_IN_PAGES / 2);
+	for (size_t i = 0; i < 100; i++)
+		tick();
+	ck_assert_uint_eq(fake_os.broken_cuts, 0);
+}
+END_TEST
+
 START_TEST(what_was_refused_is_looked_at_by_the_next_tick_that_comes_by)
 {
 	setup();
@@ -831,6 +868,9 @@ int main(void)
 		a_heap_of_which_all_lack_an_eighth_begins_none,
 		what_was_begun_has_no_second_look,
 		what_was_begun_has_no_second_look_in_the_next_pass_of_the_ticks_either,
+		what_was_made_and_lost_half_of_it_is_cut_once,
+		what_was_made_and_lost_less_is_not_cut,
+		what_was_not_made_is_not_cut,
 		what_was_refused_is_looked_at_by_the_next_tick_that_comes_by,
 		what_was_made_is_not_looked_at_by_a_tick_before_all_others_were,
 		what_was_made_and_became_empty_is_looked_at_like_any_other,

@@ -821,10 +821,10 @@ static void free_below_another(size_t pages)
 	vm_run_free(run);
 }
 
-/* For less than that it is not worth to cut a huge page, but where all is wanted back. */
+/* For less than that it is not worth to cut a huge page. */
 enum { LONG_RUN = 128 * KIB / PAGE_BYTES };
 
-START_TEST(what_was_no_use_for_a_while_and_what_is_trimmed_goes_for_good)
+START_TEST(what_was_no_use_for_a_while_goes_for_good)
 {
 	setup();
 	free_below_another(LONG_RUN);
@@ -833,9 +833,18 @@ START_TEST(what_was_no_use_for_a_while_and_what_is_trimmed_goes_for_good)
 	free_below_another(LONG_RUN);
 	vm_pageheap_tick(fake_os_advance(5 * vm_options.decay_ms));
 	ck_assert_uint_eq(fake_os.purges_for_good, 2);
+}
+END_TEST
+
+START_TEST(a_trim_cuts_the_huge_pages_of_all_regions_of_which_parts_went)
+{
+	setup();
 	free_below_another(1);
+	ck_assert_uint_eq(fake_os.broken_cuts, 0);
 	vm_pageheap_trim(0);
-	ck_assert_uint_eq(fake_os.purges_for_good, 3);
+	ck_assert_uint_eq(fake_os.purges, 1);
+	ck_assert_uint_eq(fake_os.purges_for_good, 0);
+	ck_assert_uint_eq(fake_os.broken_cuts, region_count());
 }
 END_TEST
 
@@ -1037,7 +1046,8 @@ int main(void)
 		memory_that_is_there_is_used_first_and_the_lowest_of_equals,
 		the_shortest_run_that_lies_well_is_used,
 		the_last_run_grows_with_its_region_where_no_memory_lies_ready,
-		what_was_no_use_for_a_while_and_what_is_trimmed_goes_for_good,
+		what_was_no_use_for_a_while_goes_for_good,
+		a_trim_cuts_the_huge_pages_of_all_regions_of_which_parts_went,
 		a_short_run_that_was_no_use_for_a_while_goes_the_quickest_way,
 		sizes_beyond_any_run_are_refused,
 		without_records_a_run_stays_as_it_is_where_it_takes_one,
