@@ -470,7 +470,7 @@ static uint64_t cuts_of_broken(size_t given_back)
 	must(times_asked(LARGE / 2) > 0);
 	must(vm_os_purge(page, given_back * PAGE_BYTES));
 	fake_os.broken_cuts = 0;
-	for (size_t i = 0; i < 2 * (LARGE + 33); i++)
+	for (size_t i = 0; i < 3 * (LARGE + 33); i++)
 		tick();
 	must(!fake_os.broken_cuts || fake_os.broken_cut == page);
 	return fake_os.broken_cuts;
