@@ -191,11 +191,10 @@ void vm_os_cut_huge_pages(void *address, size_t bytes)
 	}
 }
 
-/* MADV_FREE cuts only where there is something to lose. */
-void vm_os_cut_broken_huge_pages(void *address, size_t bytes)
+/* Not by MADV_FREE, which works on what is there, and loses it. */
+bool vm_os_cut_broken_huge_pages(void *address, size_t bytes)
 {
-	if (atomic_load_explicit(&has_huge_pages, memory_order_relaxed))
-		os_syscall(SYS_madvise, (long)address, (long)bytes, MADV_COLD, 0);
+	return !os_syscall(SYS_madvise, (long)address, (long)bytes, MADV_COLD, 0);
 }
 
 bool vm_os_purge(void *address, size_t bytes)

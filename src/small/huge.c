@@ -99,6 +99,7 @@ static struct {
 	_Atomic unsigned filled;   /* of the looks that tell, and no more than: */
 	_Atomic unsigned to_begin; /* so many of them */
 	_Atomic bool refused;
+	_Atomic bool any; /* was made since the start */
 	_Atomic uint8_t pass; /* of the looks at ticks, from 0 again after so many */
 	void *_Atomic begun; /* to be made one, or NULL. Of two that are noted at once the second is. */
 	void *_Atomic looks[LOOKS]; /* or NULL; the same for the first look and the one in a hole */
@@ -326,8 +327,7 @@ static void *take(void *_Atomic *place)
 static bool make(void *page)
 {
 	bool made = vm_os_make_huge(page);
-	if (!made)
-		atomic_store_explicit(&huge.refused, true, memory_order_relaxed);
+	atomic_store_explicit(made ? &huge.any : &huge.refused, true, memory_order_relaxed);
 	return made;
 }
 
@@ -351,18 +351,40 @@ static void count_look(bool is_filled, bool is_sparse)
 	atomic_store_explicit(&huge.to_begin, to_begin, memory_order_relaxed);
 }
 
+static size_t count_missing(const void *page)
+{
+	const size_t pages = vm_os.huge_bytes / vm_os.page_bytes;
+	return pages - vm_os_count_resident(page, pages);
+}
+
+/* What lacks so many pages. Where all are missing nothing is left of it, or it could not be looked at. */
+static bool cut_if_broken(void *page, size_t missing, size_t least)
+{
+	const size_t pages = vm_os.huge_bytes / vm_os.page_bytes;
+	return missing >= least && missing < pages &&
+	       vm_os_cut_broken_huge_pages(page, vm_os.huge_bytes);
+}
+
+void vm_huge_cut_broken(uintptr_t start, uintptr_t end)
+{
+	if (!atomic_load_explicit(&huge.any, memory_order_relaxed))
+		return;
+	end = align_down(end, vm_os.huge_bytes);
+	for (uintptr_t page = align_up(start, vm_os.huge_bytes); page < end; page += vm_os.huge_bytes)
+		cut_if_broken((void *)page, count_missing((void *)page), 1);
+}
+
 static void look_at(void *page, enum look look)
 {
 	const size_t pages = vm_os.huge_bytes / vm_os.page_bytes;
-	size_t missing = pages - vm_os_count_resident(page, pages);
+	size_t missing = count_missing(page);
 	bool is_filled = missing <= pages / FILLED_BUT_FOR;
 	bool is_sparse = missing > pages / SPARSE_FROM;
 	if (is_filled && make(page) && !was_begun((uintptr_t)page))
 		note_made((uintptr_t)page, FILLED);
-	if (look == LOOK_OF_TICK && missing >= pages / BROKEN_FROM && was_made((uintptr_t)page)) {
+	if (look == LOOK_OF_TICK && was_made((uintptr_t)page) &&
+	    cut_if_broken(page, missing, pages / BROKEN_FROM))
 		note_made((uintptr_t)page, NOT_MADE);
-		vm_os_cut_broken_huge_pages(page, vm_os.huge_bytes);
-	}
 	if (look >= LOOK_IN_HOLE)
 		count_look(is_filled, is_sparse);
 }

@@ -38,6 +38,9 @@ void vm_huge_tick(size_t live_bytes);
 /* Under the page heap's lock, after a fork, in the parent and the child: what they share is not to be copied. */
 void vm_huge_forked(void);
 
+/* Without a lock: cuts those in pieces between two places of the heap that lack a part, if any were ever made. */
+void vm_huge_cut_broken(uintptr_t start, uintptr_t end);
+
 extern _Atomic bool vm_huge_noted HIDDEN;
 
 /* Without a lock: has what was noted made huge. */

@@ -338,15 +338,15 @@ void vm_pageheap_give_back_for(size_t bytes, uint64_t now_ms)
 	lock_release(&vm_pageheap_lock);
 }
 
-/* Without the lock, for it may take long. */
+/* Without the lock while it looks, for that may take long. */
 static void cut_broken_huge_pages(void)
 {
 	for (unsigned i = 0; i < region_count(); i++) {
 		lock_take(&vm_pageheap_lock);
-		void *start = (void *)vm_regions[i].base;
-		size_t bytes = vm_regions[i].bytes;
+		uintptr_t start = vm_regions[i].base;
+		uintptr_t end = region_end(&vm_regions[i]);
 		lock_release(&vm_pageheap_lock);
-		vm_os_cut_broken_huge_pages(start, bytes);
+		vm_huge_cut_broken(start, end);
 	}
 }
 

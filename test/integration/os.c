@@ -294,14 +294,17 @@ START_TEST(a_huge_page_of_which_a_part_went_is_cut_and_keeps_what_is_there)
 	for (size_t i = 0; i < PAGES; i++)
 		if (!vm_os_make_huge(place + i * huge))
 			return; /* memory is in pieces, or the kernel is old */
-	pattern_fill(place, PAGES * huge, 1);
-	for (size_t i = 0; i < PAGES; i++)
-		ck_assert(vm_os_purge(place + i * huge + page, huge - page));
 	uint64_t split = vmstat("thp_split_page ");
-	vm_os_cut_broken_huge_pages(place, PAGES * huge);
+	for (size_t i = 0; i < PAGES; i++) {
+		pattern_fill(place + i * huge, page, i);
+		ck_assert(vm_os_purge(place + i * huge + page, huge - page));
+	}
+	ck_assert(vm_os_cut_broken_huge_pages(place, PAGES * huge));
 	ck_assert_uint_ge(vmstat("thp_split_page "), split + PAGES);
-	for (size_t i = 0; i < PAGES; i++)
+	for (size_t i = 0; i < PAGES; i++) {
 		ck_assert_uint_eq(vm_os_count_resident(place + i * huge, huge / page), 1);
+		ck_assert(pattern_holds(place + i * huge, page, i));
+	}
 }
 END_TEST
 

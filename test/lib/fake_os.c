@@ -311,13 +311,16 @@ void vm_os_cut_huge_pages(void *address, size_t bytes)
 	unlock();
 }
 
-void vm_os_cut_broken_huge_pages(void *address, size_t bytes)
+bool vm_os_cut_broken_huge_pages(void *address, size_t bytes)
 {
-	(void)bytes; /* of which a part may be somebody else's, and comes to no harm */
+	uintptr_t start = (uintptr_t)address;
 	lock();
 	fake_os.broken_cuts++;
 	fake_os.broken_cut = address;
+	must(start % vm_os.huge_bytes == 0 && bytes == vm_os.huge_bytes);
+	must(fake_maps_cover(start, start + bytes, true));
 	unlock();
+	return true;
 }
 
 bool vm_os_purge_for_good(void *address, size_t bytes)

@@ -488,6 +488,28 @@ START_TEST(what_was_made_and_lost_less_is_not_cut)
 }
 END_TEST
 
+START_TEST(a_trim_cuts_what_lacks_a_part)
+{
+	setup();
+	fill_heap(LARGE);
+	char *page = huge_page(LARGE / 2);
+	must(vm_os_purge(page + PAGE_BYTES, PAGE_BYTES));
+	must(vm_os_purge(huge_page(LARGE / 2 + 1), HUGE_BYTES));
+	vm_pageheap_trim(0);
+	ck_assert_uint_eq(fake_os.broken_cuts, 1);
+	ck_assert_ptr_eq(fake_os.broken_cut, page);
+}
+END_TEST
+
+START_TEST(a_trim_cuts_none_where_none_was_made)
+{
+	setup();
+	write_to(take_run(20 * HUGE_IN_PAGES), HUGE_IN_PAGES / 2);
+	vm_pageheap_trim(0);
+	ck_assert_uint_eq(fake_os.broken_cuts, 0);
+}
+END_TEST
+
 START_TEST(what_was_not_made_is_not_cut)
 {
 	setup();
@@ -871,6 +893,8 @@ int main(void)
 		what_was_made_and_lost_half_of_it_is_cut_once,
 		what_was_made_and_lost_less_is_not_cut,
 		what_was_not_made_is_not_cut,
+		a_trim_cuts_what_lacks_a_part,
+		a_trim_cuts_none_where_none_was_made,
 		what_was_refused_is_looked_at_by_the_next_tick_that_comes_by,
 		what_was_made_is_not_looked_at_by_a_tick_before_all_others_were,
 		what_was_made_and_became_empty_is_looked_at_like_any_other,

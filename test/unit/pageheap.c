@@ -836,18 +836,6 @@ START_TEST(what_was_no_use_for_a_while_goes_for_good)
 }
 END_TEST
 
-START_TEST(a_trim_cuts_the_huge_pages_of_all_regions_of_which_parts_went)
-{
-	setup();
-	free_below_another(1);
-	ck_assert_uint_eq(fake_os.broken_cuts, 0);
-	vm_pageheap_trim(0);
-	ck_assert_uint_eq(fake_os.purges, 1);
-	ck_assert_uint_eq(fake_os.purges_for_good, 0);
-	ck_assert_uint_eq(fake_os.broken_cuts, region_count());
-}
-END_TEST
-
 START_TEST(a_short_run_that_was_no_use_for_a_while_goes_the_quickest_way)
 {
 	setup();
@@ -1047,7 +1035,6 @@ int main(void)
 		the_shortest_run_that_lies_well_is_used,
 		the_last_run_grows_with_its_region_where_no_memory_lies_ready,
 		what_was_no_use_for_a_while_goes_for_good,
-		a_trim_cuts_the_huge_pages_of_all_regions_of_which_parts_went,
 		a_short_run_that_was_no_use_for_a_while_goes_the_quickest_way,
 		sizes_beyond_any_run_are_refused,
 		without_records_a_run_stays_as_it_is_where_it_takes_one,
