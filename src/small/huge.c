@@ -326,9 +326,9 @@ static void *take(void *_Atomic *place)
 
 static bool make(void *page)
 {
-	bool made = vm_os_make_huge(page);
-	atomic_store_explicit(made ? &huge.any : &huge.refused, true, memory_order_relaxed);
-	return made;
+	bool is_huge = vm_os_make_huge(page);
+	atomic_store_explicit(is_huge ? &huge.any : &huge.refused, true, memory_order_relaxed);
+	return is_huge;
 }
 
 /* Of threads that do this at once one may count. */
