@@ -191,12 +191,6 @@ void vm_os_cut_huge_pages(void *address, size_t bytes)
 	}
 }
 
-/* Not by MADV_FREE, which works on what is there, and loses it. */
-bool vm_os_cut_broken_huge_pages(void *address, size_t bytes)
-{
-	return !os_syscall(SYS_madvise, (long)address, (long)bytes, MADV_COLD, 0);
-}
-
 bool vm_os_purge(void *address, size_t bytes)
 {
 	return !madvise(address, bytes, MADV_DONTNEED);
@@ -206,6 +200,12 @@ bool vm_os_purge_for_good(void *address, size_t bytes)
 {
 	vm_os_cut_huge_pages(address, bytes);
 	return vm_os_purge(address, bytes);
+}
+
+/* Not by MADV_FREE, which works on what is there, and loses it. */
+bool vm_os_cut_broken_huge_pages(void *address, size_t bytes)
+{
+	return !os_syscall(SYS_madvise, (long)address, (long)bytes, MADV_COLD, 0);
 }
 
 #define HUGE_MOST (2 * MIB)

@@ -58,13 +58,13 @@ bool vm_os_purge(void *address, size_t bytes);
  * else has none before it is short of it. What the range holds may be lost. 0.1 to 0.5 ms for each. errno stays. */
 void vm_os_cut_huge_pages(void *address, size_t bytes);
 
+/* vm_os_purge after that. */
+bool vm_os_purge_for_good(void *address, size_t bytes);
+
 /* Cuts the huge pages in a range in pieces of which a part has gone, for the kernel to have that at once. What is there
  * stays, but is among what the kernel swaps out first. One that is whole, and wholly in the range, stays huge. False:
  * they stay as they are. */
 bool vm_os_cut_broken_huge_pages(void *address, size_t bytes);
-
-/* vm_os_purge after vm_os_cut_huge_pages. */
-bool vm_os_purge_for_good(void *address, size_t bytes);
 
 /* Sets vm_os.huge_bytes where programs are to ask for huge pages. The first time it opens a file: not for programs
  * under a filter. */

@@ -187,20 +187,16 @@ static void note_made(uintptr_t page, enum way way)
 	atomic_store_explicit(place_of(page), (uint8_t)(current_pass() * WAYS + way), memory_order_relaxed);
 }
 
-static bool was_begun(uintptr_t page)
+/* In whichever pass. */
+static enum way way_made(uintptr_t page)
 {
-	return atomic_load_explicit(place_of(page), memory_order_relaxed) % WAYS == BEGUN;
-}
-
-static bool was_made(uintptr_t page)
-{
-	return atomic_load_explicit(place_of(page), memory_order_relaxed) % WAYS != NOT_MADE;
+	return atomic_load_explicit(place_of(page), memory_order_relaxed) % WAYS;
 }
 
 static bool was_made_in_this_pass(uintptr_t page)
 {
 	unsigned noted = atomic_load_explicit(place_of(page), memory_order_relaxed);
-	return was_made(page) && noted / WAYS == current_pass();
+	return noted % WAYS != NOT_MADE && noted / WAYS == current_pass();
 }
 
 static void note_second_looks(struct passage *passage, const struct region *region)
@@ -210,7 +206,7 @@ static void note_second_looks(struct passage *passage, const struct region *regi
 		uintptr_t page = 0;
 		if (!atomic_load_explicit(look, memory_order_relaxed))
 			page = next_of(passage, region, &passage->second, LEFT_OUT_AT_SECOND);
-		if (page && !was_begun(page))
+		if (page && way_made(page) != BEGUN)
 			note(look, page);
 	}
 }
@@ -351,17 +347,21 @@ static void count_look(bool is_filled, bool is_sparse)
 	atomic_store_explicit(&huge.to_begin, to_begin, memory_order_relaxed);
 }
 
+/* Pages that one has. */
+static size_t pages_in_one(void)
+{
+	return vm_os.huge_bytes / vm_os.page_bytes;
+}
+
 static size_t count_missing(const void *page)
 {
-	const size_t pages = vm_os.huge_bytes / vm_os.page_bytes;
-	return pages - vm_os_count_resident(page, pages);
+	return pages_in_one() - vm_os_count_resident(page, pages_in_one());
 }
 
 /* What lacks so many pages. Where all are missing nothing is left of it, or it could not be looked at. */
 static bool cut_if_broken(void *page, size_t missing, size_t least)
 {
-	const size_t pages = vm_os.huge_bytes / vm_os.page_bytes;
-	return missing >= least && missing < pages &&
+	return missing >= least && missing < pages_in_one() &&
 	       vm_os_cut_broken_huge_pages(page, vm_os.huge_bytes);
 }
 
@@ -376,13 +376,13 @@ void vm_huge_cut_broken(uintptr_t start, uintptr_t end)
 
 static void look_at(void *page, enum look look)
 {
-	const size_t pages = vm_os.huge_bytes / vm_os.page_bytes;
+	const size_t pages = pages_in_one();
 	size_t missing = count_missing(page);
 	bool is_filled = missing <= pages / FILLED_BUT_FOR;
 	bool is_sparse = missing > pages / SPARSE_FROM;
-	if (is_filled && make(page) && !was_begun((uintptr_t)page))
+	if (is_filled && make(page) && way_made((uintptr_t)page) != BEGUN)
 		note_made((uintptr_t)page, FILLED);
-	if (look == LOOK_OF_TICK && was_made((uintptr_t)page) &&
+	if (look == LOOK_OF_TICK && way_made((uintptr_t)page) != NOT_MADE &&
 	    cut_if_broken(page, missing, pages / BROKEN_FROM))
 		note_made((uintptr_t)page, NOT_MADE);
 	if (look >= LOOK_IN_HOLE)

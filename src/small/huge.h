@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * huge.h - which memory of the heap the kernel is asked to put into huge pages.
+ * huge.h - which memory of the heap the kernel is asked to put into huge pages, and which of those to cut again.
  *
  * A program finds its way in a huge page by one entry of the TLB instead of 512, and its memory comes with one
  * fault. But all of it is resident, so there are two ways to become one:

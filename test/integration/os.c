@@ -257,19 +257,26 @@ static uint64_t vmstat(const char *name)
 	return figure;
 }
 
+/* So many huge pages that are made, with 1 in their first byte. NULL: memory is in pieces, or the kernel is old. */
+static char *make_huge(size_t count)
+{
+	char *place = map_huge(count);
+	for (size_t i = 0; place && i < count; i++) {
+		place[i * vm_os.huge_bytes] = 1;
+		if (!vm_os_make_huge(place + i * vm_os.huge_bytes))
+			return NULL;
+	}
+	return place;
+}
+
 START_TEST(part_of_a_huge_page_that_is_purged_for_good_is_free_at_once)
 {
 	enum { PAGES = 8 };
 	setup();
-	char *place = map_huge(PAGES);
+	char *place = make_huge(PAGES);
 	if (!place)
 		return;
 	size_t huge = vm_os.huge_bytes;
-	for (size_t i = 0; i < PAGES; i++)
-		place[i * huge] = 1;
-	for (size_t i = 0; i < PAGES; i++)
-		if (!vm_os_make_huge(place + i * huge))
-			return; /* memory is in pieces, or the kernel is old */
 	uint64_t split = vmstat("thp_split_page ");
 	for (size_t i = 0; i < PAGES; i++)
 		ck_assert(vm_os_purge_for_good(place + i * huge + page, huge - page));
@@ -285,15 +292,10 @@ START_TEST(a_huge_page_of_which_a_part_went_is_cut_and_keeps_what_is_there)
 {
 	enum { PAGES = 8 };
 	setup();
-	char *place = map_huge(PAGES);
+	char *place = make_huge(PAGES);
 	if (!place)
 		return;
 	size_t huge = vm_os.huge_bytes;
-	for (size_t i = 0; i < PAGES; i++)
-		place[i * huge] = 1;
-	for (size_t i = 0; i < PAGES; i++)
-		if (!vm_os_make_huge(place + i * huge))
-			return; /* memory is in pieces, or the kernel is old */
 	uint64_t split = vmstat("thp_split_page ");
 	for (size_t i = 0; i < PAGES; i++) {
 		pattern_fill(place + i * huge, page, i);

@@ -533,11 +533,11 @@ END_TEST
 enum { LOCKED_RUNS = 250 };
 
 /* So many runs, apart, which cannot be given back. Returns one that is not free. */
-static struct run *free_more_than_may_stay(void)
+static struct run *free_more_than_may_stay(size_t pages_to_stay)
 {
 	static struct run *held[4 * LOCKED_RUNS];
 	vm_os.memory_bytes = 0;
-	vm_options.dirty_bytes = 16 * PAGE_BYTES;
+	vm_options.dirty_bytes = pages_to_stay * PAGE_BYTES;
 	for (size_t i = 0; i < 4 * LOCKED_RUNS; i++)
 		held[i] = new_run(2);
 	fake_os.purge_refused = true;
@@ -550,7 +550,7 @@ static struct run *free_more_than_may_stay(void)
 START_TEST(what_is_locked_is_tried_a_little_now_and_then_and_all_of_it_by_a_trim)
 {
 	setup();
-	struct run *last = free_more_than_may_stay();
+	struct run *last = free_more_than_may_stay(16);
 	uint64_t tries = fake_os.purges;
 	ck_assert_uint_gt(tries, 0);
 	ck_assert_uint_lt(tries, 100);
@@ -569,13 +569,13 @@ END_TEST
 START_TEST(what_is_old_goes_though_no_room_could_be_made_just_before)
 {
 	setup();
-	struct run *last = free_more_than_may_stay();
+	struct run *last = free_more_than_may_stay(64);
 	fake_os_advance(vm_options.decay_ms + 1);
 	vm_run_free(last);
 	fake_os.purge_refused = false;
 	size_t dirty = stats().heap_free_dirty;
 	vm_pageheap_tick(fake_os_advance(1));
-	ck_assert_uint_le(stats().heap_free_dirty, dirty - 16 * PAGE_BYTES);
+	ck_assert_uint_le(stats().heap_free_dirty, dirty - 64 * PAGE_BYTES);
 	check();
 }
 END_TEST
