@@ -2,28 +2,40 @@
 #include "small/transfer.h"
 
 #include "base/sizeclass.h"
+#include "meta/footprint.h"
 #include "meta/meta.h"
 #include "os/conf.h"
 #include "os/lock.h"
 #include "small/bin.h"
 
+#include <stdatomic.h>
 #include <string.h>
+
+/* What a thread sees without the lock. It may be over: then a batch comes from the slabs, or goes there. */
+enum hint { ASK, EMPTY, FULL };
 
 struct stack {
 	struct lock lock;
 	uint32_t count;
-	uint32_t room;   /* blocks that `blocks` holds */
-	uint32_t lowest; /* of `count` since the last tick: so many were not needed */
-	bool missed;     /* a get found too few since the last growth */
+	uint32_t room;    /* blocks that `blocks` holds */
+	uint32_t lowest;  /* of `count` since the last tick: so many were not needed */
+	uint32_t highest; /* of it since then */
+	bool missed;      /* a get found too few since the last growth */
+	_Atomic uint8_t hint;
 	void **blocks;
 } ALIGNED_TO_LINE;
 
 static struct stack (*stacks)[CLASS_COUNT]; /* a class has one */
 static _Atomic uint64_t next_tick_ms;
+static _Atomic size_t all_room_bytes; /* of all stacks */
 
 /* Room of a stack in bytes of blocks, at first and at most, and in blocks at most. */
 #define FIRST_BYTES (64 * KIB)
 #define MOST_BYTES (1 * MIB)
+
+/* A stack grows as long as all have room for so much and a sixteenth of the heap. (8 threads that fill 80 MB and free
+ * it, each time with other sizes: 123 MB instead of 150, in the same time; November 2026.) */
+#define ALL_ROOM_BYTES (4 * MIB)
 enum { LEAST_BLOCKS = 1, MOST_BLOCKS = 8192, DRAIN_BATCH = 64 };
 
 bool vm_transfer_init(void)
@@ -41,8 +53,13 @@ static uint32_t room_for(unsigned class, size_t bytes)
 	return (uint32_t)clamp_size(bytes / vm_classes[class].bytes, LEAST_BLOCKS, MOST_BLOCKS);
 }
 
+static size_t room_bytes(const struct stack *stack, unsigned class)
+{
+	return stack->room * (size_t)vm_classes[class].bytes;
+}
+
 /* Without memory for it the stack stays as it is. */
-static void set_room(struct stack *stack, uint32_t room)
+static void set_room(struct stack *stack, unsigned class, uint32_t room)
 {
 	void **blocks = vm_meta_alloc(room * sizeof blocks[0]);
 	if (!blocks)
@@ -50,18 +67,56 @@ static void set_room(struct stack *stack, uint32_t room)
 	if (stack->count)
 		memcpy(blocks, stack->blocks, stack->count * sizeof blocks[0]);
 	vm_meta_free(stack->blocks, stack->room * sizeof blocks[0]);
+	atomic_fetch_add_explicit(&all_room_bytes,
+				  room * (size_t)vm_classes[class].bytes - room_bytes(stack, class),
+				  memory_order_relaxed);
 	stack->blocks = blocks;
 	stack->room = room;
 	stack->missed = false;
 }
 
-static void grow(struct stack *stack, unsigned class)
+/* What a put finds that needs more, or what there is. */
+static uint32_t next_room(const struct stack *stack, unsigned class)
 {
 	uint32_t most = room_for(class, MOST_BYTES);
 	if (!stack->room)
-		set_room(stack, room_for(class, FIRST_BYTES));
-	else if (stack->missed && stack->room < most)
-		set_room(stack, (uint32_t)min_size(2 * stack->room, most));
+		return room_for(class, FIRST_BYTES);
+	if (!stack->missed || stack->room == most ||
+	    atomic_load_explicit(&all_room_bytes, memory_order_relaxed) + room_bytes(stack, class) >
+		    ALL_ROOM_BYTES + vm_footprint_live(FOOTPRINT_HEAP) / 16)
+		return stack->room;
+	return (uint32_t)min_size(2 * stack->room, most);
+}
+
+static void grow(struct stack *stack, unsigned class)
+{
+	uint32_t room = next_room(stack, class);
+	if (room > stack->room)
+		set_room(stack, class, room);
+}
+
+/* Halves the room of which no more than a quarter was in use since the last tick. */
+static void shrink(struct stack *stack, unsigned class)
+{
+	uint32_t room = stack->room / 2;
+	if (room >= room_for(class, FIRST_BYTES) && stack->highest <= room / 2)
+		set_room(stack, class, room);
+}
+
+static bool hints(const struct stack *stack, enum hint hint)
+{
+	return atomic_load_explicit(&stack->hint, memory_order_relaxed) == hint;
+}
+
+static void release(struct stack *stack, unsigned class)
+{
+	enum hint hint = ASK;
+	if (!stack->count && stack->missed)
+		hint = EMPTY;
+	else if (stack->count == stack->room && next_room(stack, class) == stack->room)
+		hint = FULL;
+	atomic_store_explicit(&stack->hint, hint, memory_order_relaxed);
+	lock_release(&stack->lock);
 }
 
 /* The callers move blocks at the top. */
@@ -78,16 +133,20 @@ static size_t pop(struct stack *stack, void **blocks, size_t count)
 size_t vm_transfer_get(unsigned class, void **blocks, size_t count)
 {
 	struct stack *stack = &(*stacks)[class];
+	if (hints(stack, EMPTY))
+		return 0;
 	lock_take(&stack->lock);
 	stack->missed |= stack->count < count;
 	count = pop(stack, blocks, count);
-	lock_release(&stack->lock);
+	release(stack, class);
 	return count;
 }
 
 size_t vm_transfer_put(unsigned class, void *const *blocks, size_t count)
 {
 	struct stack *stack = &(*stacks)[class];
+	if (hints(stack, FULL))
+		return 0;
 	lock_take(&stack->lock);
 	if (stack->room - stack->count < count)
 		grow(stack, class);
@@ -96,7 +155,8 @@ size_t vm_transfer_put(unsigned class, void *const *blocks, size_t count)
 		memcpy(stack->blocks + stack->count, blocks + (count - moved),
 		       moved * sizeof blocks[0]);
 	stack->count += (uint32_t)moved;
-	lock_release(&stack->lock);
+	stack->highest = (uint32_t)max_size(stack->highest, stack->count);
+	release(stack, class);
 	return moved;
 }
 
@@ -107,7 +167,7 @@ static void drain(struct stack *stack, unsigned class, size_t count)
 		void *blocks[DRAIN_BATCH];
 		lock_take(&stack->lock);
 		size_t taken = pop(stack, blocks, min_size(count, DRAIN_BATCH));
-		lock_release(&stack->lock);
+		release(stack, class);
 		if (!taken)
 			return;
 		vm_bin_flush(class, blocks, taken);
@@ -130,8 +190,10 @@ void vm_transfer_tick(uint64_t now_ms)
 		lock_release(&stack->lock);
 		drain(stack, class, unused);
 		lock_take(&stack->lock);
+		shrink(stack, class);
 		stack->lowest = stack->count;
-		lock_release(&stack->lock);
+		stack->highest = stack->count;
+		release(stack, class);
 	}
 }
 

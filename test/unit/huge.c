@@ -119,6 +119,18 @@ static size_t fill_heap(size_t huge_pages)
 	return count;
 }
 
+/* The same, but their memory comes when all of them are there. */
+static void fill_heap_late(size_t huge_pages)
+{
+	size_t count = 0;
+	while (live_bytes() < huge_pages * HUGE_BYTES) {
+		must(count < SLABS_MOST);
+		slabs[count++] = take_slab(64);
+	}
+	while (count)
+		write_to(slabs[--count], 0);
+}
+
 /* Frees the last of so many until so many huge pages are in use, and lowers the break. */
 static void shrink(size_t count, size_t huge_pages)
 {
@@ -215,11 +227,60 @@ START_TEST(what_has_less_memory_is_not_made_huge)
 }
 END_TEST
 
+/* So many huge pages of slabs of a size, with memory under all their pages, and as many ticks. */
+static uint64_t asked_for(size_t size, size_t huge_pages)
+{
+	while (live_bytes() < huge_pages * HUGE_BYTES)
+		write_to(take_slab(size), 0);
+	for (size_t i = 0; i < huge_pages; i++)
+		tick();
+	return fake_os.huge_pages;
+}
+
+START_TEST(what_is_filled_with_blocks_of_16_kib_is_made_huge)
+{
+	setup();
+	ck_assert_uint_gt(asked_for(16 * KIB, BEGINS - 1), 0);
+}
+END_TEST
+
+START_TEST(what_is_filled_with_larger_blocks_is_not_made_huge)
+{
+	setup();
+	ck_assert_uint_eq(asked_for(20 * KIB, BEGINS - 1), 0);
+}
+END_TEST
+
+START_TEST(what_is_filled_with_larger_blocks_tells_that_the_heap_is_filled)
+{
+	setup();
+	asked_for(20 * KIB, LARGE);
+	ck_assert_uint_gt(fake_os.huge_begun, 0);
+	ck_assert_uint_eq(fake_os.huge_begun, fake_os.huge_pages);
+}
+END_TEST
+
+START_TEST(what_is_filled_with_page_runs_or_free_is_not_made_huge)
+{
+	setup();
+	vm_options.dirty_bytes = SIZE_MAX;
+	struct run *run = take_run(10 * HUGE_IN_PAGES);
+	write_to(run, 0);
+	write_to(take_run(10 * HUGE_IN_PAGES), 0);
+	vm_run_free(run);
+	for (int i = 0; i < 20; i++) {
+		vm_pageheap_tick(fake_os_advance(vm_options.decay_ms / 20));
+		huge_make();
+	}
+	ck_assert_uint_ge(stats().heap_free_dirty, 9 * HUGE_BYTES);
+	ck_assert_uint_eq(fake_os.huge_pages, 0);
+}
+END_TEST
+
 START_TEST(what_is_filled_later_is_made_huge_one_by_each_tick)
 {
 	setup();
-	struct run *run = take_run(20 * HUGE_IN_PAGES);
-	write_to(run, 0);
+	fill_heap_late(20);
 	size_t all = passed() - 1;
 	for (uint64_t asked = 0; asked < all; asked++) {
 		ck_assert_uint_eq(fake_os.huge_pages, asked);
@@ -574,9 +635,15 @@ START_TEST(what_was_made_and_became_empty_is_looked_at_like_any_other)
 		    (char *)slabs[i]->start < huge_page(index + 1))
 			vm_run_free_slab(slabs[i]);
 	purge_all();
-	/* Page runs begin none. */
-	while (stats().heap_free_clean >= PAGE_BYTES && passed() <= LARGE)
-		write_to(take_run(1), 0);
+	/* A page run begins none. */
+	while (stats().heap_free_clean >= PAGE_BYTES && passed() <= LARGE) {
+		struct run *run = take_run(1);
+		if (run->start % HUGE_BYTES) {
+			vm_run_free(run);
+			run = take_slab(8);
+		}
+		write_to(run, 0);
+	}
 	for (int i = 0; i < 2 * LARGE; i++)
 		tick();
 	ck_assert_uint_gt(times_asked(index), asked);
@@ -822,7 +889,7 @@ END_TEST
 START_TEST(what_a_tick_has_noted_waits_until_it_is_looked_at)
 {
 	setup();
-	write_to(take_run(12 * HUGE_IN_PAGES), 0);
+	fill_heap_late(12);
 	for (int i = 0; i < 5; i++)
 		vm_pageheap_tick(fake_os_advance(vm_options.decay_ms));
 	huge_make();
@@ -873,6 +940,10 @@ int main(void)
 		two_more_are_made_for_one_that_the_heap_grows_by,
 		a_sixteenth_of_a_filled_huge_page_may_have_no_memory,
 		what_has_less_memory_is_not_made_huge,
+		what_is_filled_with_blocks_of_16_kib_is_made_huge,
+		what_is_filled_with_larger_blocks_is_not_made_huge,
+		what_is_filled_with_larger_blocks_tells_that_the_heap_is_filled,
+		what_is_filled_with_page_runs_or_free_is_not_made_huge,
 		what_is_filled_later_is_made_huge_one_by_each_tick,
 		what_a_fork_made_shared_is_left_alone,
 		what_comes_again_after_a_fork_is_shared_no_more,

@@ -6,6 +6,7 @@
 #include "suite.h"
 
 #include "base/sizeclass.h"
+#include "meta/footprint.h"
 #include "meta/meta.h"
 #include "os/conf.h"
 #include "os/os.h"
@@ -109,6 +110,95 @@ START_TEST(room_grows_only_where_it_is_missed_both_ways_and_to_1_mib)
 }
 END_TEST
 
+/* A class's room grows as far as it can, while its blocks are in use. */
+static size_t grow_room(unsigned class)
+{
+	static void *blocks[MANY];
+	size_t count = min_size(MANY, 2 * MIB / class_bytes(class));
+	for (int i = 0; i < 12; i++) {
+		put_new(class, count);
+		vm_bin_flush(class, blocks, vm_transfer_get(class, blocks, MANY));
+	}
+	return put_new(class, count) * class_bytes(class);
+}
+
+START_TEST(all_rooms_together_grow_to_4_mib_and_a_sixteenth_of_the_heap)
+{
+	setup();
+	const unsigned from = class_of_size(256);
+	size_t room = 0;
+	for (unsigned class = from; class < from + 30; class++)
+		room += grow_room(class);
+	size_t at_first = 30 * 64 * KIB;
+	ck_assert_uint_ge(room, 3 * MIB);
+	ck_assert_uint_le(room, 4 * MIB + vm_footprint_live(FOOTPRINT_HEAP) / 16 + at_first);
+
+	must(vm_run_alloc((64 * MIB) >> PAGE_SHIFT, 1, &(bool){false}));
+	size_t larger = 0;
+	for (unsigned class = from; class < from + 30; class++)
+		larger += grow_room(class);
+	ck_assert_uint_ge(larger, room + 2 * MIB);
+	ck_assert_uint_le(larger, 4 * MIB + vm_footprint_live(FOOTPRINT_HEAP) / 16 + at_first);
+}
+END_TEST
+
+START_TEST(room_that_is_not_used_is_halved_at_each_tick)
+{
+	setup();
+	unsigned class = class_of_size(1024);
+	ck_assert_uint_eq(grow_room(class), MIB);
+	for (size_t room = MIB; room > 64 * KIB; room /= 2) {
+		vm_transfer_trim();
+		vm_transfer_tick(fake_os_advance(1000)); /* it was full since the last */
+		vm_transfer_tick(fake_os_advance(1000));
+		ck_assert_uint_eq(put_new(class, 2000) * class_bytes(class), room / 2);
+	}
+	vm_transfer_trim();
+	vm_transfer_tick(fake_os_advance(1000));
+	vm_transfer_tick(fake_os_advance(1000));
+	ck_assert_uint_eq(put_new(class, 2000) * class_bytes(class), 64 * KIB);
+}
+END_TEST
+
+START_TEST(room_of_which_more_than_a_quarter_is_used_stays)
+{
+	setup();
+	unsigned class = class_of_size(1024);
+	void *blocks[MANY];
+	ck_assert_uint_eq(grow_room(class), MIB);
+	for (int i = 0; i < 3; i++) {
+		vm_transfer_trim();
+		vm_transfer_tick(fake_os_advance(1000));
+		ck_assert_uint_eq(put_new(class, 257), 257);
+		vm_bin_flush(class, blocks, vm_transfer_get(class, blocks, 257));
+	}
+	vm_transfer_tick(fake_os_advance(1000));
+	ck_assert_uint_eq(put_new(class, 2000) * class_bytes(class), MIB);
+}
+END_TEST
+
+START_TEST(one_that_has_nothing_or_no_room_is_passed_by_without_its_lock)
+{
+	setup();
+	unsigned empty = class_of_size(64);
+	unsigned full = class_of_size(1024);
+	void *block = &block;
+	ck_assert_uint_eq(vm_transfer_get(empty, &block, 1), 0);
+	put_new(full, 1000);
+	vm_transfer_lock_for_fork(); /* to wait for them would have no end */
+	ck_assert_uint_eq(vm_transfer_get(empty, &block, 1), 0);
+	ck_assert_uint_eq(vm_transfer_put(full, &block, 1), 0);
+	vm_transfer_unlock_after_fork();
+
+	/* And is not, once it has. */
+	ck_assert_uint_eq(put_new(empty, 1), 1);
+	ck_assert_uint_eq(vm_transfer_get(empty, &block, 1), 1);
+	vm_bin_flush(empty, &block, 1);
+	ck_assert_uint_eq(vm_transfer_get(full, &block, 1), 1);
+	ck_assert_uint_eq(vm_transfer_put(full, &block, 1), 1);
+}
+END_TEST
+
 START_TEST(room_does_not_grow_where_all_blocks_fit)
 {
 	setup();
@@ -125,6 +215,12 @@ START_TEST(room_does_not_grow_where_all_blocks_fit)
 	room *= 2;
 	ck_assert_uint_eq(vm_transfer_get(class, blocks, room), room);
 	vm_bin_flush(class, blocks, room);
+	ck_assert_uint_eq(put_new(class, 1000), room);
+	/* To find nothing after that is one. */
+	ck_assert_uint_eq(vm_transfer_get(class, blocks, room), room);
+	vm_bin_flush(class, blocks, room);
+	ck_assert_uint_eq(vm_transfer_get(class, blocks, 1), 0);
+	room *= 2;
 	ck_assert_uint_eq(put_new(class, 1000), room);
 	/* One block that does not fit is enough. */
 	ck_assert_uint_eq(vm_transfer_get(class, blocks, MANY), room);
@@ -156,17 +252,11 @@ END_TEST
 START_TEST(room_is_never_more_than_1_mib_and_8192_blocks_but_one_block_at_least)
 {
 	setup();
-	void *blocks[MANY];
 	for (unsigned class = 1; class < CLASS_COUNT; class += 4) {
-		size_t count = min_size(MANY, 2 * MIB / class_bytes(class));
-		for (int i = 0; i < 12; i++) {
-			put_new(class, count);
-			vm_bin_flush(class, blocks, vm_transfer_get(class, blocks, MANY));
-		}
-		size_t moved = put_new(class, count);
-		ck_assert_uint_le(moved, 8192);
-		ck_assert_uint_le(moved * class_bytes(class), MIB);
-		ck_assert_uint_ge(moved, 1);
+		size_t room = grow_room(class);
+		ck_assert_uint_le(room, 8192 * class_bytes(class));
+		ck_assert_uint_le(room, MIB);
+		ck_assert_uint_ge(room, class_bytes(class));
 		vm_transfer_trim();
 	}
 }
@@ -287,6 +377,10 @@ int main(void)
 	const TTest *const tests[] = {
 		any_sequence_is_a_stack_for_each_class,
 		room_grows_only_where_it_is_missed_both_ways_and_to_1_mib,
+		all_rooms_together_grow_to_4_mib_and_a_sixteenth_of_the_heap,
+		room_that_is_not_used_is_halved_at_each_tick,
+		room_of_which_more_than_a_quarter_is_used_stays,
+		one_that_has_nothing_or_no_room_is_passed_by_without_its_lock,
 		room_does_not_grow_where_all_blocks_fit,
 		room_that_is_replaced_is_given_back,
 		room_is_never_more_than_1_mib_and_8192_blocks_but_one_block_at_least,
