@@ -78,14 +78,13 @@ static void set_room(struct stack *stack, unsigned class, uint32_t room)
 /* What a put finds that needs more, or what there is. */
 static uint32_t next_room(const struct stack *stack, unsigned class)
 {
-	uint32_t most = room_for(class, MOST_BYTES);
 	if (!stack->room)
 		return room_for(class, FIRST_BYTES);
-	if (!stack->missed || stack->room == most ||
+	if (!stack->missed ||
 	    atomic_load_explicit(&all_room_bytes, memory_order_relaxed) + room_bytes(stack, class) >
 		    ALL_ROOM_BYTES + vm_footprint_live(FOOTPRINT_HEAP) / 16)
 		return stack->room;
-	return (uint32_t)min_size(2 * stack->room, most);
+	return (uint32_t)min_size(2 * stack->room, room_for(class, MOST_BYTES));
 }
 
 static void grow(struct stack *stack, unsigned class)
