@@ -140,7 +140,7 @@ bool fake_maps_vacant(uintptr_t start, uintptr_t end)
 
 uintptr_t fake_maps_place(uintptr_t low, uintptr_t high, size_t bytes)
 {
-	for (size_t i = 0; i <= fake_maps.count && high >= low + bytes; i++) {
+	for (size_t i = index_at(high - 1); i <= fake_maps.count && high >= low + bytes; i++) {
 		const struct vma *below = i < fake_maps.count ? &fake_maps.vmas[i] : NULL;
 		uintptr_t hole = below && below->end > low ? below->end : low;
 		uintptr_t start = (high - bytes) & ~(uintptr_t)(bytes % HUGE_BYTES ? 0 : HUGE_BYTES - 1);

@@ -543,8 +543,9 @@ bool fake_os_foreign_unmap(void *address, size_t bytes)
 void fake_os_foreign_maps_add(size_t count)
 {
 	lock();
+	uintptr_t start = kernel.end;
 	for (size_t i = 0; i < count; i++) {
-		uintptr_t start = place(vm_os.page_bytes);
+		start = fake_maps_place(kernel.top, start, vm_os.page_bytes); /* what is above it is full */
 		must(start);
 		fake_maps_insert((struct vma){.start = start,
 				    .end = start + vm_os.page_bytes,
