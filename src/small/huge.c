@@ -63,10 +63,10 @@ enum { FILLED_BUT_FOR = 16 };
 enum { SPARSE_FROM = 8 };
 
 /*
- * What is filled with larger blocks, or with free ones, stays as it is: it is gone through from end to end more than
- * here and there, and to copy it takes longer than that saves. (4 threads that compress data, in blocks of 256 KiB to
- * 1 MiB: 0.9 of the time; a cache of values of up to 64 KiB 0.92 to 1.0; 17 other programs 0.99; November 2026.) It
- * tells as much of what is to come.
+ * What is filled with larger blocks or free ones, for more than half, stays as it is: it is gone through from end to
+ * end more than here and there, and to copy it takes longer than that saves. (4 threads that compress data, in blocks
+ * of 256 KiB to 1 MiB: 0.9 of the time; a cache of values of up to 64 KiB 0.92 to 1.0; 17 other programs 0.99;
+ * November 2026.) It tells as much of what is to come.
  */
 #define FINE_BYTES (16 * KIB)
 enum { SAMPLES = 32 };

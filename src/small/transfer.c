@@ -32,11 +32,11 @@ static _Atomic size_t all_room_bytes; /* of all stacks */
 /* Room of a stack in bytes of blocks, at first and at most, and in blocks at most. */
 #define FIRST_BYTES (64 * KIB)
 #define MOST_BYTES (1 * MIB)
+enum { LEAST_BLOCKS = 1, MOST_BLOCKS = 8192, DRAIN_BATCH = 64 };
 
 /* A stack grows as long as all have room for so much and a sixteenth of the heap. (8 threads that fill 80 MB and free
  * it, each time with other sizes: 123 MB instead of 150, in the same time; November 2026.) */
 #define ALL_ROOM_BYTES (4 * MIB)
-enum { LEAST_BLOCKS = 1, MOST_BLOCKS = 8192, DRAIN_BATCH = 64 };
 
 bool vm_transfer_init(void)
 {
@@ -53,9 +53,9 @@ static uint32_t room_for(unsigned class, size_t bytes)
 	return (uint32_t)clamp_size(bytes / vm_classes[class].bytes, LEAST_BLOCKS, MOST_BLOCKS);
 }
 
-static size_t room_bytes(const struct stack *stack, unsigned class)
+static size_t bytes_of(unsigned class, size_t blocks)
 {
-	return stack->room * (size_t)vm_classes[class].bytes;
+	return blocks * vm_classes[class].bytes;
 }
 
 /* Without memory for it the stack stays as it is. */
@@ -67,8 +67,7 @@ static void set_room(struct stack *stack, unsigned class, uint32_t room)
 	if (stack->count)
 		memcpy(blocks, stack->blocks, stack->count * sizeof blocks[0]);
 	vm_meta_free(stack->blocks, stack->room * sizeof blocks[0]);
-	atomic_fetch_add_explicit(&all_room_bytes,
-				  room * (size_t)vm_classes[class].bytes - room_bytes(stack, class),
+	atomic_fetch_add_explicit(&all_room_bytes, bytes_of(class, room) - bytes_of(class, stack->room),
 				  memory_order_relaxed);
 	stack->blocks = blocks;
 	stack->room = room;
@@ -81,7 +80,7 @@ static uint32_t next_room(const struct stack *stack, unsigned class)
 	if (!stack->room)
 		return room_for(class, FIRST_BYTES);
 	if (!stack->missed ||
-	    atomic_load_explicit(&all_room_bytes, memory_order_relaxed) + room_bytes(stack, class) >
+	    atomic_load_explicit(&all_room_bytes, memory_order_relaxed) + bytes_of(class, stack->room) >
 		    ALL_ROOM_BYTES + vm_footprint_live(FOOTPRINT_HEAP) / 16)
 		return stack->room;
 	return (uint32_t)min_size(2 * stack->room, room_for(class, MOST_BYTES));
@@ -207,7 +206,7 @@ size_t vm_transfer_cached(void)
 	size_t bytes = 0;
 	for (unsigned class = 1; class < CLASS_COUNT; class++) {
 		lock_take(&(*stacks)[class].lock);
-		bytes += (*stacks)[class].count * (size_t)vm_classes[class].bytes;
+		bytes += bytes_of(class, (*stacks)[class].count);
 		lock_release(&(*stacks)[class].lock);
 	}
 	return bytes;

@@ -77,11 +77,16 @@ static void write_to(const struct run *run, size_t holes)
 			*(char *)at = 1;
 }
 
-/* Slabs of 64 B, until so many huge pages are in use. */
-static void grow(size_t huge_pages, size_t holes)
+/* Slabs of a size, until so many huge pages are in use. */
+static void grow_by(size_t size, size_t huge_pages, size_t holes)
 {
 	while (live_bytes() < huge_pages * HUGE_BYTES)
-		write_to(take_slab(64), holes);
+		write_to(take_slab(size), holes);
+}
+
+static void grow(size_t huge_pages, size_t holes)
+{
+	grow_by(64, huge_pages, holes);
 }
 
 /* The huge page that so many whole ones lie below, in the region. */
@@ -107,26 +112,27 @@ static size_t times_asked(size_t index)
 enum { SLABS_MOST = 2000 };
 static struct run *slabs[SLABS_MOST];
 
-/* Slabs of 64 B with memory under all their pages, until so many huge pages are in use; how many. */
-static size_t fill_heap(size_t huge_pages)
+/* The same, of 64 B, in `slabs`; how many. */
+static size_t take_slabs(size_t huge_pages, size_t holes)
 {
 	size_t count = 0;
 	while (live_bytes() < huge_pages * HUGE_BYTES) {
 		must(count < SLABS_MOST);
 		slabs[count] = take_slab(64);
-		write_to(slabs[count++], 0);
+		write_to(slabs[count++], holes);
 	}
 	return count;
 }
 
-/* The same, but their memory comes when all of them are there. */
+static size_t fill_heap(size_t huge_pages)
+{
+	return take_slabs(huge_pages, 0);
+}
+
+/* Their memory comes when all of them are there. */
 static void fill_heap_late(size_t huge_pages)
 {
-	size_t count = 0;
-	while (live_bytes() < huge_pages * HUGE_BYTES) {
-		must(count < SLABS_MOST);
-		slabs[count++] = take_slab(64);
-	}
+	size_t count = take_slabs(huge_pages, HUGE_IN_PAGES);
 	while (count)
 		write_to(slabs[--count], 0);
 }
@@ -230,8 +236,7 @@ END_TEST
 /* So many huge pages of slabs of a size, with memory under all their pages, and as many ticks. */
 static uint64_t asked_for(size_t size, size_t huge_pages)
 {
-	while (live_bytes() < huge_pages * HUGE_BYTES)
-		write_to(take_slab(size), 0);
+	grow_by(size, huge_pages, 0);
 	for (size_t i = 0; i < huge_pages; i++)
 		tick();
 	return fake_os.huge_pages;
