@@ -650,26 +650,36 @@ START_TEST(caches_of_a_small_heap_have_room_for_2_MiB_and_an_eighth_of_it)
 	size_t first = 0;
 	for (unsigned class = class_of_size(KIB); class <= class_of_size(16 * KIB); class++)
 		first += 2 * vm_classes[class].bytes;
-	struct tcache *caches[] = {new_cache(), new_cache(), new_cache(), new_cache()};
-	swing_far_in_many_classes(caches[0]);
+	struct tcache *cache = new_cache();
+	swing_far_in_many_classes(cache);
 	/* One leaves the others as much. */
-	ck_assert_uint_le(caches[0]->room_bytes[ROOM_SHARED], (2 * MIB + heap_used() / 8) / 2 + first);
-	ck_assert_uint_gt(caches[0]->room_bytes[ROOM_SHARED], MIB);
+	ck_assert_uint_le(cache->room_bytes[ROOM_SHARED], (2 * MIB + heap_used() / 8) / 2 + first);
+	ck_assert_uint_gt(cache->room_bytes[ROOM_SHARED], MIB);
 
 	bool zeroed;
 	struct run *heap = vm_run_alloc(pages_of(18 * MIB), 1, &zeroed);
 	ck_assert_ptr_nonnull(heap);
-	swing_far_in_many_classes(caches[0]);
-	ck_assert_uint_le(caches[0]->room_bytes[ROOM_SHARED], (2 * MIB + heap_used() / 8) / 2 + first);
-	ck_assert_uint_gt(caches[0]->room_bytes[ROOM_SHARED], (2 * MIB + 18 * MIB / 8) / 2);
+	swing_far_in_many_classes(cache);
+	ck_assert_uint_le(cache->room_bytes[ROOM_SHARED], (2 * MIB + heap_used() / 8) / 2 + first);
+	ck_assert_uint_gt(cache->room_bytes[ROOM_SHARED], (2 * MIB + 18 * MIB / 8) / 2);
 	vm_run_free(heap);
+	vm_tcache_delete(cache);
+	expect_all_back();
+}
+END_TEST
 
-	/* However many there are, each has some. */
-	for (size_t i = 1; i < 4; i++) {
-		swing_far_in_many_classes(caches[i]);
-		ck_assert_uint_gt(caches[i]->room_bytes[ROOM_SHARED], 512 * KIB);
+START_TEST(however_many_caches_there_are_each_has_room_for_128_KiB)
+{
+	setup();
+	struct tcache *caches[32];
+	for (size_t i = 0; i < 32; i++) {
+		caches[i] = new_cache();
+		swing(caches[i], class_of_size(64), 256 * KIB / 64, 10);
+		vm_transfer_trim(); /* what is there counts as in use */
 	}
-	for (size_t i = 0; i < 4; i++)
+	ck_assert_uint_eq(room_bytes(caches[0]), 256 * KIB);
+	ck_assert_uint_eq(room_bytes(caches[31]), 128 * KIB);
+	for (size_t i = 0; i < 32; i++)
 		vm_tcache_delete(caches[i]);
 	expect_all_back();
 }
@@ -930,6 +940,7 @@ int main(void)
 		blocks_that_have_a_slab_each_stay_from_the_32nd_miss_on,
 		a_cache_takes_no_more_than_it_leaves_to_the_others,
 		caches_of_a_small_heap_have_room_for_2_MiB_and_an_eighth_of_it,
+		however_many_caches_there_are_each_has_room_for_128_KiB,
 		blocks_that_have_a_slab_each_have_as_much_room_of_their_own,
 		blocks_that_have_a_slab_each_take_no_room_from_others_in_a_small_heap,
 		with_no_bytes_for_caches_all_works_without_large_stacks,
