@@ -135,7 +135,7 @@ static inline struct region *region_of(const void *pointer)
 	return NULL;
 }
 
-/* The entries of a page that the caller has a block on; without the lock. */
+/* The entries of a page; without the lock, of one that the caller has a block on. */
 static inline unsigned region_class(const struct region *region, size_t page)
 {
 	return __atomic_load_n(&region->class_of, __ATOMIC_ACQUIRE)[page];

@@ -22,7 +22,7 @@ size_t vm_transfer_get(unsigned class, void **blocks, size_t count);
 /* Moves up to `count` blocks of a class in, the last ones first; returns how many. */
 size_t vm_transfer_put(unsigned class, void *const *blocks, size_t count);
 
-/* Returns what lay unused since the last time to the slabs; at most once in a decay time. */
+/* Returns what lay unused since the last time to the slabs, and halves room that was; at most once in a decay time. */
 void vm_transfer_tick(uint64_t now_ms);
 
 /* Returns everything to the slabs. */

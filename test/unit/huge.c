@@ -242,24 +242,53 @@ static uint64_t asked_for(size_t size, size_t huge_pages)
 	return fake_os.huge_pages;
 }
 
-START_TEST(what_is_filled_with_blocks_of_16_kib_is_made_huge)
+START_TEST(what_is_filled_with_blocks_of_64_kib_is_made_huge)
 {
 	setup();
-	ck_assert_uint_gt(asked_for(16 * KIB, BEGINS - 1), 0);
+	ck_assert_uint_gt(asked_for(64 * KIB, BEGINS - 1), 0);
 }
 END_TEST
 
 START_TEST(what_is_filled_with_larger_blocks_is_not_made_huge)
 {
 	setup();
-	ck_assert_uint_eq(asked_for(20 * KIB, BEGINS - 1), 0);
+	ck_assert_uint_eq(asked_for(80 * KIB, BEGINS - 1), 0);
+}
+END_TEST
+
+/* The same of slabs of a size and page runs, in turn, that fill a huge page together. */
+static uint64_t asked_for_mixed(size_t size)
+{
+	while (live_bytes() < (BEGINS - 1) * HUGE_BYTES) {
+		struct run *slab = take_slab(size);
+		write_to(slab, 0);
+		write_to(take_run(HUGE_IN_PAGES - slab->pages), 0);
+	}
+	for (size_t i = 0; i < BEGINS; i++)
+		tick();
+	return fake_os.huge_pages;
+}
+
+START_TEST(what_is_filled_with_smaller_blocks_by_half_is_made_huge)
+{
+	setup();
+	must(vm_classes[class_of_size(64)].pages == HUGE_IN_PAGES / 2);
+	ck_assert_uint_gt(asked_for_mixed(64), 0);
+}
+END_TEST
+
+START_TEST(what_is_filled_with_smaller_blocks_by_a_quarter_is_not_made_huge)
+{
+	setup();
+	must(vm_classes[class_of_size(32)].pages == HUGE_IN_PAGES / 4);
+	ck_assert_uint_eq(asked_for_mixed(32), 0);
 }
 END_TEST
 
 START_TEST(what_is_filled_with_larger_blocks_tells_that_the_heap_is_filled)
 {
 	setup();
-	asked_for(20 * KIB, LARGE);
+	asked_for(80 * KIB, LARGE);
 	ck_assert_uint_gt(fake_os.huge_begun, 0);
 	ck_assert_uint_eq(fake_os.huge_begun, fake_os.huge_pages);
 }
@@ -945,8 +974,10 @@ int main(void)
 		two_more_are_made_for_one_that_the_heap_grows_by,
 		a_sixteenth_of_a_filled_huge_page_may_have_no_memory,
 		what_has_less_memory_is_not_made_huge,
-		what_is_filled_with_blocks_of_16_kib_is_made_huge,
+		what_is_filled_with_blocks_of_64_kib_is_made_huge,
 		what_is_filled_with_larger_blocks_is_not_made_huge,
+		what_is_filled_with_smaller_blocks_by_half_is_made_huge,
+		what_is_filled_with_smaller_blocks_by_a_quarter_is_not_made_huge,
 		what_is_filled_with_larger_blocks_tells_that_the_heap_is_filled,
 		what_is_filled_with_page_runs_or_free_is_not_made_huge,
 		what_is_filled_later_is_made_huge_one_by_each_tick,

@@ -122,23 +122,48 @@ static size_t grow_room(unsigned class)
 	return put_new(class, count) * class_bytes(class);
 }
 
-START_TEST(all_rooms_together_grow_to_4_mib_and_a_sixteenth_of_the_heap)
+/* The room of 30 classes, as far as it grows, beyond their first. */
+static size_t grow_rooms(void)
 {
-	setup();
 	const unsigned from = class_of_size(256);
 	size_t room = 0;
 	for (unsigned class = from; class < from + 30; class++)
-		room += grow_room(class);
-	size_t at_first = 30 * 64 * KIB;
-	ck_assert_uint_ge(room, 3 * MIB);
-	ck_assert_uint_le(room, 4 * MIB + vm_footprint_live(FOOTPRINT_HEAP) / 16 + at_first);
+		room += grow_room(class) - 64 * KIB / class_bytes(class) * class_bytes(class);
+	return room;
+}
+
+START_TEST(all_rooms_together_grow_to_8_mib_and_a_sixteenth_of_the_heap)
+{
+	setup();
+	size_t room = grow_rooms();
+	ck_assert_uint_ge(room, 7 * MIB);
+	/* With what was in use then. */
+	ck_assert_uint_le(room, 8 * MIB + (vm_footprint_live(FOOTPRINT_HEAP) + 2 * MIB) / 16);
 
 	must(vm_run_alloc((64 * MIB) >> PAGE_SHIFT, 1, &(bool){false}));
-	size_t larger = 0;
-	for (unsigned class = from; class < from + 30; class++)
-		larger += grow_room(class);
+	size_t larger = grow_rooms();
 	ck_assert_uint_ge(larger, room + 2 * MIB);
-	ck_assert_uint_le(larger, 4 * MIB + vm_footprint_live(FOOTPRINT_HEAP) / 16 + at_first);
+	ck_assert_uint_le(larger, 8 * MIB + (vm_footprint_live(FOOTPRINT_HEAP) + 2 * MIB) / 16);
+}
+END_TEST
+
+START_TEST(first_room_takes_none_from_others)
+{
+	setup();
+	for (unsigned class = 1; class < CLASS_COUNT; class++)
+		put_new(class, 1);
+	ck_assert_uint_eq(grow_room(class_of_size(1024)), MIB);
+}
+END_TEST
+
+START_TEST(room_that_one_has_no_more_is_room_for_another)
+{
+	setup();
+	grow_rooms();
+	vm_transfer_trim();
+	for (int i = 0; i < 6; i++)
+		vm_transfer_tick(fake_os_advance(1000));
+	ck_assert_uint_eq(grow_room(class_of_size(64)), MIB / 2); /* 8,192 blocks */
 }
 END_TEST
 
@@ -191,6 +216,8 @@ START_TEST(one_that_has_nothing_or_no_room_is_passed_by_without_its_lock)
 	vm_transfer_unlock_after_fork();
 
 	/* And is not, once it has. */
+	vm_transfer_trim();
+	ck_assert_uint_eq(put_new(full, 1000), 64);
 	ck_assert_uint_eq(put_new(empty, 1), 1);
 	ck_assert_uint_eq(vm_transfer_get(empty, &block, 1), 1);
 	vm_bin_flush(empty, &block, 1);
@@ -252,11 +279,11 @@ END_TEST
 START_TEST(room_is_never_more_than_1_mib_and_8192_blocks_but_one_block_at_least)
 {
 	setup();
+	must(vm_run_alloc((512 * MIB) >> PAGE_SHIFT, 1, &(bool){false}));
 	for (unsigned class = 1; class < CLASS_COUNT; class += 4) {
 		size_t room = grow_room(class);
-		ck_assert_uint_le(room, 8192 * class_bytes(class));
-		ck_assert_uint_le(room, MIB);
-		ck_assert_uint_ge(room, class_bytes(class));
+		size_t most = min_size(8192, max_size(1, MIB / class_bytes(class)));
+		ck_assert_uint_eq(room, most * class_bytes(class));
 		vm_transfer_trim();
 	}
 }
@@ -377,7 +404,9 @@ int main(void)
 	const TTest *const tests[] = {
 		any_sequence_is_a_stack_for_each_class,
 		room_grows_only_where_it_is_missed_both_ways_and_to_1_mib,
-		all_rooms_together_grow_to_4_mib_and_a_sixteenth_of_the_heap,
+		all_rooms_together_grow_to_8_mib_and_a_sixteenth_of_the_heap,
+		first_room_takes_none_from_others,
+		room_that_one_has_no_more_is_room_for_another,
 		room_that_is_not_used_is_halved_at_each_tick,
 		room_of_which_more_than_a_quarter_is_used_stays,
 		one_that_has_nothing_or_no_room_is_passed_by_without_its_lock,
