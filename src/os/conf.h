@@ -19,7 +19,7 @@
 	X(cache_bytes, BYTES, 32 * MIB, 0, 64 * GIB,                                               \
 	  "bytes that all thread caches may hold, each half of what the others leave")             \
 	X(thread_cache_bytes, BYTES, 8 * MIB, 0, 1 * GIB,                                          \
-	  "bytes that one thread cache may hold, above 512K if small beside the heap")             \
+	  "bytes that one thread cache may hold, above 128K if small beside the heap")             \
 	X(dirty_bytes, BYTES, 64 * MIB, 0, 64 * GIB,                                               \
 	  "freed memory that may raise the peak, or a quarter of the live, if that is more")       \
 	X(huge_pages, SWITCH, 1, 0, 1,                                                             \

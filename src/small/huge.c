@@ -63,10 +63,11 @@ enum { FILLED_BUT_FOR = 16 };
 enum { SPARSE_FROM = 8 };
 
 /*
- * What is filled with larger blocks or free ones, for more than half, stays as it is: mostly it is gone through from
- * end to end, and to copy it takes longer than that saves. (4 threads that compress data, in blocks of 256 KiB to 1
- * MiB: 0.9 of the time; November 2026.) It counts as filled all the same. Chunks of up to so much may be a pool's,
- * with small blocks in it: a tree in chunks of 32 KiB is searched in 1.13 of the time where they have no huge pages.
+ * Not made huge is what was filled for more than half with blocks above so much, or with free ones: mostly it is gone
+ * through from end to end, and to copy it takes longer than that saves. (4 threads that compress data, in blocks of
+ * 256 KiB to 1 MiB: 0.9 of the time; November 2026.) It counts as filled all the same. Blocks below that may be a
+ * pool's chunks, with small ones in them. (A tree in chunks of 32 KiB is searched in 1.13 of the time where they have
+ * no huge pages.)
  */
 #define FINE_BYTES (64 * KIB)
 enum { SAMPLES = 32 };
@@ -390,10 +391,9 @@ static bool is_fine(const void *page)
 	size_t fine = 0;
 	lock_take(&vm_pageheap_lock);
 	const struct region *region = region_of(page);
-	for (size_t i = 0; region && i < SAMPLES; i++) {
+	bool whole = region && region_holds(region, (uintptr_t)page + vm_os.huge_bytes - 1);
+	for (size_t i = 0; whole && i < SAMPLES; i++) {
 		uintptr_t sample = (uintptr_t)page + i * (vm_os.huge_bytes / SAMPLES);
-		if (!region_holds(region, sample))
-			break;
 		unsigned class = region_class(region, region_page(region, sample));
 		fine += class != CLASS_NONE && vm_classes[class].bytes <= FINE_BYTES;
 	}

@@ -4,7 +4,8 @@
  *
  * A program finds its way in a huge page by one entry of the TLB instead of 512, and its memory comes with one
  * fault. But all of it is resident, so there are two ways to become one:
- *   filled   memory of smaller blocks that the heap has grown past, if it proves to be resident but for a little
+ *   filled   memory that the heap has grown past, if it proves to be resident but for a little, and for half blocks
+ *            of up to 64 KiB
  *   begun    memory that a slab begins, and of which nothing was written to as yet, where what the heap has grown past
  *            proved filled: it may be expected to be, soon
  * Both are asked for by MADV_COLLAPSE, which changes no map and leaves no mark: what is purged later stays so.

@@ -27,7 +27,7 @@ struct stack {
 
 static struct stack (*stacks)[CLASS_COUNT]; /* a class has one */
 static _Atomic uint64_t next_tick_ms;
-static _Atomic size_t all_room_bytes; /* of all stacks, beyond their first */
+static _Atomic size_t all_room_bytes; /* of all stacks, beyond their first rooms */
 
 /* Room of a stack in bytes of blocks, at first and at most, and in blocks at most. */
 #define FIRST_BYTES (64 * KIB)
@@ -35,10 +35,10 @@ static _Atomic size_t all_room_bytes; /* of all stacks, beyond their first */
 enum { LEAST_BLOCKS = 1, MOST_BLOCKS = 8192, DRAIN_BATCH = 64 };
 
 /*
- * A stack grows as long as all have room for so much and a sixteenth of the heap beyond their first. (8 threads that
- * fill 80 MB and free it, each time with other sizes: 128 MB instead of 145, in 0.95 of the time. With 4 MiB 124 MB,
- * but 10 sizes of 4 to 18 KB of which 60 each are made and then freed, again and again, take 1.4 times as long;
- * November 2026.)
+ * A stack grows as long as all have no more than so much and a sixteenth of the heap beyond their first rooms: those
+ * are any class's own. (8 threads that fill 80 MB and free it, each time with other sizes: 128 MB instead of 145, in
+ * 0.95 of the time. With 4 MiB 124 MB, but 10 sizes of 4 to 18 KB of which 60 each are made and then freed, again and
+ * again, take 1.4 times as long; November 2026.)
  */
 #define ALL_ROOM_BYTES (8 * MIB)
 

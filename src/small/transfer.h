@@ -4,9 +4,9 @@
  *
  * A stack of pointers a class, under a lock that is held for one memcpy: a batch that passes through
  * it costs no slab work. A stack's room doubles when it proves too small both ways - a batch did not
- * fit although one was missed before - as long as all have little beside the heap, and halves when it is
- * not used. What lay unused for a while goes back to the slabs, while others are at work (transfer.pml).
- * One that is empty, or full, is passed by without its lock.
+ * fit although one was missed before - as long as what all have beyond their first rooms is little
+ * beside the heap, and halves when it is not used. What lay unused for a while goes back to the slabs,
+ * while others are at work (transfer.pml). One that is empty, or full, is passed by without its lock.
  */
 #ifndef VM_TRANSFER_H
 #define VM_TRANSFER_H

@@ -46,7 +46,7 @@ struct tcache {
 	uint64_t goes_ms;     /* of one that was left: when it is deleted */
 	size_t left_bytes;    /* and what is in it */
 	uint32_t misses;      /* by which alloc.c paces the work that comes due with time */
-	size_t room_bytes[ROOM_KINDS]; /* what the stacks have room for */
+	size_t room_bytes[ROOM_KINDS]; /* what the stacks have room for, beyond first ones */
 	unsigned shard;
 	struct vm_failure failure; /* the thread's last (failure.c) */
 };

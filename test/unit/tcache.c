@@ -78,6 +78,12 @@ static enum room_kind kind_of(unsigned class)
 	return vm_classes[class].slots > 1 ? ROOM_SHARED : ROOM_SINGLE;
 }
 
+/* Of any cache: it does not count as room. */
+static size_t first_room(unsigned class)
+{
+	return vm_classes[class].slots > 1 ? clamp_size(2 * KIB / vm_classes[class].bytes, 2, 8) : 0;
+}
+
 static size_t room_bytes(const struct tcache *cache)
 {
 	return cache->room_bytes[ROOM_SHARED] + cache->room_bytes[ROOM_SINGLE];
@@ -90,7 +96,8 @@ static void check(const struct tcache *cache)
 	for (unsigned class = 0; class < CLASS_COUNT; class++) {
 		const struct cache_stack *stack = &cache->stacks[class];
 		must(stack->floor <= stack->top && stack->top <= stack->ceiling);
-		rooms[kind_of(class)] += room(cache, class) * vm_classes[class].bytes;
+		size_t beyond = room(cache, class) - min_size(room(cache, class), first_room(class));
+		rooms[kind_of(class)] += beyond * vm_classes[class].bytes;
 		cached += count(cache, class) * vm_classes[class].bytes;
 	}
 	must(!room(cache, CLASS_NONE));
@@ -476,15 +483,10 @@ START_TEST(no_cache_exceeds_thread_cache_bytes_but_by_its_first_stacks)
 	setup();
 	struct tcache *cache = new_cache();
 	vm_options.thread_cache_bytes = 256 * KIB;
-	size_t first = 0;
-	for (unsigned class = 1; class < CLASS_COUNT; class++)
-		if (vm_classes[class].slots > 1)
-			first += clamp_size(2 * KIB / vm_classes[class].bytes, 2, 8) *
-				 vm_classes[class].bytes;
 	for (unsigned class = 1; class < CLASS_COUNT; class++)
 		swing(cache, class, 20, 4);
 	swing(cache, class_of_size(1024), 1000, 10);
-	ck_assert_uint_le(room_bytes(cache), 256 * KIB + first);
+	ck_assert_uint_le(room_bytes(cache), 256 * KIB);
 	ck_assert_uint_eq(room(cache, CLASS_COUNT - 1), 0);
 
 	/* And is back to growth when the option allows more. */
@@ -510,8 +512,7 @@ START_TEST(all_caches_together_do_not_exceed_cache_bytes)
 		swing(caches[i], class, 1000, 5);
 		rooms += room_bytes(caches[i]);
 	}
-	/* A first stack is always granted, 2 KiB. */
-	ck_assert_uint_le(rooms, MIB + 20 * 2 * KIB);
+	ck_assert_uint_le(rooms, MIB);
 	ck_assert_uint_ge(rooms, MIB - 256 * KIB);
 	ck_assert_uint_eq(room(caches[19], class), 2);
 
@@ -621,8 +622,7 @@ START_TEST(a_cache_takes_no_more_than_it_leaves_to_the_others)
 		caches[i] = new_cache();
 		for (unsigned class = class_of_size(1024); class <= class_of_size(2048); class++)
 			swing(caches[i], class, 1000, 5);
-		/* First stacks are always granted: of 9 classes, two blocks each. */
-		ck_assert_uint_le(room_bytes(caches[i]), left / 2 + 9 * 4 * KIB);
+		ck_assert_uint_le(room_bytes(caches[i]), left / 2);
 		ck_assert_uint_ge(room_bytes(caches[i]), left / 4);
 		left -= room_bytes(caches[i]);
 	}
@@ -647,20 +647,17 @@ static void swing_far_in_many_classes(struct tcache *cache)
 START_TEST(caches_of_a_small_heap_have_room_for_2_MiB_and_an_eighth_of_it)
 {
 	setup();
-	size_t first = 0;
-	for (unsigned class = class_of_size(KIB); class <= class_of_size(16 * KIB); class++)
-		first += 2 * vm_classes[class].bytes;
 	struct tcache *cache = new_cache();
 	swing_far_in_many_classes(cache);
-	/* One leaves the others as much. */
-	ck_assert_uint_le(cache->room_bytes[ROOM_SHARED], (2 * MIB + heap_used() / 8) / 2 + first);
+	/* One leaves the others as much. With what was in use then: */
+	ck_assert_uint_le(cache->room_bytes[ROOM_SHARED], (2 * MIB + (heap_used() + 512 * KIB) / 8) / 2);
 	ck_assert_uint_gt(cache->room_bytes[ROOM_SHARED], MIB);
 
 	bool zeroed;
 	struct run *heap = vm_run_alloc(pages_of(18 * MIB), 1, &zeroed);
 	ck_assert_ptr_nonnull(heap);
 	swing_far_in_many_classes(cache);
-	ck_assert_uint_le(cache->room_bytes[ROOM_SHARED], (2 * MIB + heap_used() / 8) / 2 + first);
+	ck_assert_uint_le(cache->room_bytes[ROOM_SHARED], (2 * MIB + (heap_used() + 512 * KIB) / 8) / 2);
 	ck_assert_uint_gt(cache->room_bytes[ROOM_SHARED], (2 * MIB + 18 * MIB / 8) / 2);
 	vm_run_free(heap);
 	vm_tcache_delete(cache);
@@ -668,18 +665,40 @@ START_TEST(caches_of_a_small_heap_have_room_for_2_MiB_and_an_eighth_of_it)
 }
 END_TEST
 
-START_TEST(however_many_caches_there_are_each_has_room_for_128_KiB)
+START_TEST(each_of_32_caches_has_room_for_128_KiB_beyond_first_stacks)
 {
 	setup();
 	struct tcache *caches[32];
 	for (size_t i = 0; i < 32; i++) {
 		caches[i] = new_cache();
+		for (unsigned class = 1; vm_classes[class].slots > 1; class++)
+			for (int pair = 0; pair < 4; pair++)
+				give(caches[i], class, alloc(caches[i], class));
+		check(caches[i]);
+		ck_assert_uint_eq(room_bytes(caches[i]), 0);
 		swing(caches[i], class_of_size(64), 256 * KIB / 64, 10);
 		vm_transfer_trim(); /* what is there counts as in use */
 	}
-	ck_assert_uint_eq(room_bytes(caches[0]), 256 * KIB);
-	ck_assert_uint_eq(room_bytes(caches[31]), 128 * KIB);
+	ck_assert_uint_eq(room(caches[0], class_of_size(64)), 256 * KIB / 64);
+	ck_assert_uint_eq(room(caches[31], class_of_size(64)), 128 * KIB / 64);
 	for (size_t i = 0; i < 32; i++)
+		vm_tcache_delete(caches[i]);
+	expect_all_back();
+}
+END_TEST
+
+START_TEST(each_of_16_caches_has_room_for_512_KiB_of_blocks_that_have_a_slab_each)
+{
+	setup();
+	struct tcache *caches[16];
+	for (size_t i = 0; i < 16; i++) {
+		caches[i] = new_cache();
+		swing(caches[i], class_of_size(128 * KIB), 8, 20);
+		swing(caches[i], class_of_size(256 * KIB), 8, 20);
+	}
+	ck_assert_uint_gt(room_bytes(caches[0]), 512 * KIB);
+	ck_assert_uint_eq(room_bytes(caches[15]), 512 * KIB);
+	for (size_t i = 0; i < 16; i++)
 		vm_tcache_delete(caches[i]);
 	expect_all_back();
 }
@@ -940,7 +959,8 @@ int main(void)
 		blocks_that_have_a_slab_each_stay_from_the_32nd_miss_on,
 		a_cache_takes_no_more_than_it_leaves_to_the_others,
 		caches_of_a_small_heap_have_room_for_2_MiB_and_an_eighth_of_it,
-		however_many_caches_there_are_each_has_room_for_128_KiB,
+		each_of_32_caches_has_room_for_128_KiB_beyond_first_stacks,
+		each_of_16_caches_has_room_for_512_KiB_of_blocks_that_have_a_slab_each,
 		blocks_that_have_a_slab_each_have_as_much_room_of_their_own,
 		blocks_that_have_a_slab_each_take_no_room_from_others_in_a_small_heap,
 		with_no_bytes_for_caches_all_works_without_large_stacks,

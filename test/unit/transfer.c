@@ -185,6 +185,20 @@ START_TEST(room_that_is_not_used_is_halved_at_each_tick)
 }
 END_TEST
 
+START_TEST(room_for_two_is_halved_to_room_for_one_and_stays_so)
+{
+	setup();
+	unsigned class = class_of_size(512 * KIB);
+	ck_assert_uint_eq(grow_room(class), 2 * class_bytes(class));
+	for (int i = 0; i < 3; i++) {
+		vm_transfer_trim();
+		vm_transfer_tick(fake_os_advance(1000)); /* it was full since the last */
+		vm_transfer_tick(fake_os_advance(1000));
+		ck_assert_uint_eq(put_new(class, 4), 1);
+	}
+}
+END_TEST
+
 START_TEST(room_of_which_more_than_a_quarter_is_used_stays)
 {
 	setup();
@@ -408,6 +422,7 @@ int main(void)
 		first_room_takes_none_from_others,
 		room_that_one_has_no_more_is_room_for_another,
 		room_that_is_not_used_is_halved_at_each_tick,
+		room_for_two_is_halved_to_room_for_one_and_stays_so,
 		room_of_which_more_than_a_quarter_is_used_stays,
 		one_that_has_nothing_or_no_room_is_passed_by_without_its_lock,
 		room_does_not_grow_where_all_blocks_fit,
