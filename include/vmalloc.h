@@ -78,7 +78,8 @@ struct vm_stats {
 	uint64_t version;           /* VM_STATS_VERSION of the library */
 	uint64_t small_live;        /* blocks of the size classes that the program holds */
 	uint64_t small_cached;      /* the same in thread caches and transfer caches */
-	uint64_t medium_live;       /* page runs (of realloc and alignment) that the program holds */
+	uint64_t medium_live;       /* page runs that the program holds: grown by realloc, aligned, or large ones
+				     * that took free memory of the heap */
 	uint64_t large_live;        /* mapped blocks that the program holds */
 	uint64_t large_blocks;      /* their number */
 	uint64_t large_dirty;       /* freed mapped ranges kept with their memory */

@@ -224,12 +224,32 @@ void *vm_alloc_pages_or_trim(size_t size, size_t alignment, size_t *dirty)
 	return block ? block : vm_alloc_out_of_memory(max_size(size, alignment));
 }
 
+/*
+ * A block that would be mapped, out of memory that was freed, of blocks like it or small ones, and lies ready: what
+ * the heap keeps would come on top of a new map else. (A compiler's front end that frees 30 MB of small blocks, then
+ * fills buffers of 1 to 6 MB, again and again: a peak of 56 MB instead of 63, in the same time; November 2026.) Not
+ * for calloc, which may be for a table of which little is used, nor for what realloc makes longer, which the kernel
+ * does without a copy. NULL: there is none.
+ */
+static void *alloc_ready(size_t size)
+{
+	void *block = vm_large_alloc_ready(size);
+	struct run *run = block ? NULL : vm_run_alloc_ready(pages_of(size));
+	if (run)
+		block = (void *)run->start;
+	if (block)
+		tick(NULL);
+	return block;
+}
+
 /* Any class, by the kind of block ------------------------------------------------------------ */
 
 void *vm_alloc_any(size_t size)
 {
 	void *block = NULL;
-	if (size <= SMALL_MOST && !alloc_is_large(size, 1))
+	if (alloc_is_large(size, 1))
+		block = alloc_ready(size);
+	else if (size <= SMALL_MOST)
 		block = alloc_small(class_of_size(size));
 	size_t dirty;
 	return block || size <= SLOT_MOST ? block : vm_alloc_pages(size, 1, &dirty);

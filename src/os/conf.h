@@ -11,7 +11,7 @@
 /* name, kind, default, least, greatest, help. Kinds: BYTES (takes K, M, G), COUNT, SWITCH. */
 #define VM_OPTIONS(X)                                                                              \
 	X(mmap_threshold, BYTES, 1 * MIB, 64 * KIB, 1 * GIB,                                       \
-	  "blocks of at least this size are mapped on their own")                                  \
+	  "blocks of at least this size are mapped on their own, if no free memory lies ready")    \
 	X(trim_break, SWITCH, 1, 0, 1, "lower the break when the heap's top is free")              \
 	X(decay_ms, COUNT, 250, 0, 3600000,                                                        \
 	  "milliseconds that freed pages keep their memory, at most four times that if many")      \

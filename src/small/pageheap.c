@@ -62,6 +62,15 @@ static void count_growth(size_t pages)
 	vm_footprint_grown(FOOTPRINT_HEAP, pages << PAGE_SHIFT);
 }
 
+/* Out of a FREE run, or of NULL. */
+static struct run *take_from(struct run *free, size_t pages, size_t alignment_pages)
+{
+	struct run *run = free ? vm_freeruns_carve(free, pages, alignment_pages) : NULL;
+	if (run)
+		count_growth(run->pages - run->dirty_pages);
+	return run;
+}
+
 static struct run *take(size_t pages, size_t alignment_pages)
 {
 	if (!vm_regions_mend())
@@ -73,10 +82,19 @@ static struct run *take(size_t pages, size_t alignment_pages)
 			return NULL;
 		run = vm_freeruns_find(pages, alignment_pages);
 	}
-	run = run ? vm_freeruns_carve(run, pages, alignment_pages) : NULL;
-	if (run)
-		count_growth(run->pages - run->dirty_pages);
-	return run;
+	return take_from(run, pages, alignment_pages);
+}
+
+/* So little of what lies ready, as a share of it, may have no memory. */
+enum { READY_BUT_FOR = 8 };
+
+static struct run *take_ready(size_t pages)
+{
+	struct run *run = vm_freeruns_find_dirty(pages, 1);
+	if (!run || region_count_dirty(run_region(run), run_page(run), pages) < pages - pages / READY_BUT_FOR ||
+	    !vm_regions_mend())
+		return NULL;
+	return take_from(run, pages, 1);
 }
 
 /* A run that was taken, and is in nobody's hands yet. */
@@ -90,6 +108,17 @@ static void note_huge_pages(const struct run *run)
 		      begins ? run_end(behind) : run->start);
 }
 
+static void enter_used(struct run *run)
+{
+	struct region *region = run_region(run);
+	size_t page = run_page(run);
+	run->state = RUN_USED;
+	run->roomy = false;
+	note_huge_pages(run);
+	region->run_of[page] = run;
+	memset(region->dirty + page, 1, run->pages);
+}
+
 struct run *vm_run_alloc(size_t pages, size_t alignment_pages, bool *zeroed)
 {
 	if (pages + alignment_pages > UINT32_MAX)
@@ -97,15 +126,21 @@ struct run *vm_run_alloc(size_t pages, size_t alignment_pages, bool *zeroed)
 	lock_take(&vm_pageheap_lock);
 	struct run *run = take(pages, alignment_pages);
 	if (run) {
-		struct region *region = run_region(run);
-		size_t page = run_page(run);
-		run->state = RUN_USED;
-		run->roomy = false;
 		*zeroed = run->dirty_pages == 0;
-		note_huge_pages(run);
-		region->run_of[page] = run;
-		memset(region->dirty + page, 1, pages);
+		enter_used(run);
 	}
+	lock_release(&vm_pageheap_lock);
+	return run;
+}
+
+struct run *vm_run_alloc_ready(size_t pages)
+{
+	if (pages > UINT32_MAX)
+		return NULL;
+	lock_take(&vm_pageheap_lock);
+	struct run *run = take_ready(pages);
+	if (run)
+		enter_used(run);
 	lock_release(&vm_pageheap_lock);
 	return run;
 }

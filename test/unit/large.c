@@ -218,6 +218,27 @@ START_TEST(freed_memory_is_used_again_without_a_call)
 }
 END_TEST
 
+START_TEST(what_lies_ready_is_a_freed_range_with_its_memory)
+{
+	setup();
+	size_t dirty;
+	void *first = alloc_touched(4 * MIB);
+	ck_assert_ptr_null(vm_large_alloc_ready(4 * MIB));
+	ck_assert(vm_large_free(first));
+	uint64_t calls = fake_os.calls;
+	ck_assert_ptr_null(vm_large_alloc_ready(4 * MIB + 1));
+	ck_assert_ptr_eq(vm_large_alloc_ready(4 * MIB - 1), first);
+	ck_assert_uint_eq(vm_large_usable_size(first), 4 * MIB);
+	ck_assert_uint_eq(fake_os.calls, calls);
+
+	fake_os.fail_from = calls + 2; /* after the map */
+	fake_os.fail_to = UINT64_MAX;
+	ck_assert_ptr_nonnull(vm_large_alloc(3 * PAGE, 64 * KIB, &dirty));
+	ck_assert_uint_eq(stats().large_clean, 64 * KIB - PAGE);
+	ck_assert_ptr_null(vm_large_alloc_ready(4 * PAGE));
+}
+END_TEST
+
 START_TEST(no_more_is_kept_than_the_option_says)
 {
 	setup();
@@ -1211,6 +1232,7 @@ int main(void)
 		aligned_blocks_of_one_size_take_two_calls_only_where_the_first_lies_badly,
 		an_aligned_block_is_cut_out_of_a_freed_range,
 		freed_memory_is_used_again_without_a_call,
+		what_lies_ready_is_a_freed_range_with_its_memory,
 		no_more_is_kept_than_the_option_says,
 		a_range_above_the_bound_goes_without_pushing_out_the_others,
 		of_the_oldest_range_no_more_goes_than_is_too_much,

@@ -772,6 +772,38 @@ START_TEST(memory_that_is_there_is_used_first_and_the_lowest_of_equals)
 }
 END_TEST
 
+/* A free run of 80 pages, all but so many of which hold memory; where it starts. */
+static uintptr_t free_run_that_lacks(size_t pages)
+{
+	struct run *run = new_run(80 - pages);
+	struct run *without = new_run(pages);
+	new_run(1);
+	uintptr_t start = run->start;
+	must(without->start == run_end(run));
+	vm_run_free(without);
+	vm_pageheap_tick(fake_os_advance(10000));
+	vm_run_free(run);
+	return start;
+}
+
+START_TEST(what_lies_ready_has_memory_but_for_an_eighth)
+{
+	setup();
+	uintptr_t ready = free_run_that_lacks(10);
+	ck_assert_ptr_null(vm_run_alloc_ready(81));
+	struct run *run = vm_run_alloc_ready(80);
+	ck_assert(run && run->start == ready && run->pages == 80 && run->state == RUN_USED);
+	check();
+
+	free_run_that_lacks(11);
+	ck_assert_ptr_null(vm_run_alloc_ready(80));
+	ck_assert_ptr_nonnull(vm_run_alloc_ready(69));
+	vm_run_free(run);
+	ck_assert_uint_eq(stats().heap_free_dirty, 80 * PAGE_BYTES);
+	check();
+}
+END_TEST
+
 START_TEST(the_shortest_run_that_lies_well_is_used)
 {
 	setup();
@@ -855,6 +887,10 @@ START_TEST(sizes_beyond_any_run_are_refused)
 	ck_assert_ptr_null(vm_run_alloc(1, (size_t)1 << 40, &zeroed));
 	ck_assert_ptr_null(vm_run_alloc(UINT32_MAX - 10, 1, &zeroed));
 	ck_assert(!vm_run_resize(run, (size_t)UINT32_MAX + 2));
+	new_run(1);
+	vm_run_free(run);
+	ck_assert_ptr_null(vm_run_alloc_ready((size_t)UINT32_MAX + 2));
+	run = vm_run_alloc_ready(1);
 	ck_assert_uint_eq(run->pages, 1);
 	check();
 }
@@ -1032,6 +1068,7 @@ int main(void)
 		the_top_goes_in_part_too,
 		of_what_is_old_as_much_goes_as_is_allowed_and_after_four_decay_times_the_rest,
 		memory_that_is_there_is_used_first_and_the_lowest_of_equals,
+		what_lies_ready_has_memory_but_for_an_eighth,
 		the_shortest_run_that_lies_well_is_used,
 		the_last_run_grows_with_its_region_where_no_memory_lies_ready,
 		what_was_no_use_for_a_while_goes_for_good,
