@@ -82,7 +82,7 @@ void *vm_large_take_parked(size_t bytes, size_t alignment, unsigned place)
 	if (!range)
 		return NULL;
 	if (range->bytes != round_to_pages(bytes) || range->start & (alignment - 1)) {
-		/* vm_large_alloc, which comes next, frees it in the table. */
+		/* vm_large_alloc or _alloc_ready, which comes next, frees it in the table. */
 		if (!pool_park(place, range))
 			free_parked(range);
 		return NULL;
@@ -91,17 +91,31 @@ void *vm_large_take_parked(size_t bytes, size_t alignment, unsigned place)
 	return (void *)range->start;
 }
 
-static void *use_kept(size_t bytes, size_t alignment, bool only_dirty, size_t *dirty)
+/* Makes a free range, or a part of it, a block; NULL of NULL, or without a record for the rest. */
+static void *use(struct mapping *mapping, struct range *range, size_t bytes, size_t alignment)
 {
-	struct range *block = NULL;
+	if (!range || !vm_mapping_prepay(mapping, 2))
+		return NULL;
+	return (void *)vm_mapping_use(mapping, range, bytes, alignment)->start;
+}
+
+static void *use_kept(size_t bytes, size_t alignment, size_t *dirty)
+{
 	struct mapping *mapping = vm_pool_enter_unparked();
 	struct range *range = vm_mapping_best(mapping, bytes, alignment);
-	if (range && (range->state == RANGE_DIRTY || !only_dirty) && vm_mapping_prepay(mapping, 2)) {
-		*dirty = range->state == RANGE_CLEAN ? 0 : bytes;
-		block = vm_mapping_use(mapping, range, bytes, alignment);
-	}
+	*dirty = range && range->state == RANGE_DIRTY ? bytes : 0;
+	void *block = use(mapping, range, bytes, alignment);
 	vm_pool_leave();
-	return block ? (void *)block->start : NULL;
+	return block;
+}
+
+void *vm_large_alloc_ready(size_t bytes)
+{
+	bytes = round_to_pages(bytes);
+	struct mapping *mapping = vm_pool_enter_unparked();
+	void *block = use(mapping, vm_fits_best(&mapping->dirty, bytes, 1), bytes, 1);
+	vm_pool_leave();
+	return block;
 }
 
 /* What map_new may come to hold: the block, what lies beside it, a first try that lay badly. */
@@ -322,7 +336,7 @@ static void *alloc(size_t bytes, size_t alignment, size_t *dirty, bool at_any_pr
 		return NULL;
 
 	for (bool last = false;; last = true) {
-		void *block = use_kept(bytes, alignment, false, dirty);
+		void *block = use_kept(bytes, alignment, dirty);
 		/* A buffer that doubles leaves a little less than half of the next behind. (What protoc
 		 * makes of 700 messages: 364 MB instead of 388, and 90,000 faults instead of 99,000
 		 * with half; November 2026.) */
@@ -353,12 +367,6 @@ void *vm_large_alloc(size_t bytes, size_t alignment, size_t *dirty)
 void *vm_large_alloc_at_any_price(size_t bytes, size_t alignment, size_t *dirty)
 {
 	return alloc(bytes, alignment, dirty, true);
-}
-
-void *vm_large_alloc_ready(size_t bytes)
-{
-	size_t dirty;
-	return use_kept(round_to_pages(bytes), 1, true, &dirty);
 }
 
 bool vm_large_free(void *block)

@@ -52,4 +52,8 @@ uint64_t vm_footprint_allowed_from(const struct allowance *allowance);
  */
 size_t vm_footprint_owed(struct allowance *allowance, size_t bytes, uint64_t now_ms);
 
+/* Whether so many bytes that had no memory would be owed for, if they came into use now, and the allowance does not
+ * go so far. */
+bool vm_footprint_unpaid(struct allowance *allowance, size_t bytes, uint64_t now_ms);
+
 #endif

@@ -17,9 +17,9 @@
 	  "milliseconds that freed pages keep their memory, at most four times that if many")      \
 	X(shards, COUNT, 0, 0, 32, "sets of slabs that threads are spread over; 0: by CPUs")       \
 	X(cache_bytes, BYTES, 32 * MIB, 0, 64 * GIB,                                               \
-	  "bytes that all thread caches may hold, each half of what the others leave")             \
+	  "bytes that all thread caches may hold beyond a start, each half of what others leave")   \
 	X(thread_cache_bytes, BYTES, 8 * MIB, 0, 1 * GIB,                                          \
-	  "bytes that one thread cache may hold, above 128K if small beside the heap")             \
+	  "bytes that one thread cache may hold beyond its start, more than 640K in a large heap")   \
 	X(dirty_bytes, BYTES, 64 * MIB, 0, 64 * GIB,                                               \
 	  "freed memory that may raise the peak, or a quarter of the live, if that is more")       \
 	X(huge_pages, SWITCH, 1, 0, 1,                                                             \

@@ -96,6 +96,9 @@ static size_t gap_before(const struct run *run, size_t alignment_pages)
 	return (align_up(run->start, alignment_pages << PAGE_SHIFT) - run->start) >> PAGE_SHIFT;
 }
 
+/* So little of what lies ready, as a share of it, may have no memory. */
+enum { READY_BUT_FOR = 8 };
+
 static bool fits(const struct run *run, size_t pages, size_t alignment_pages)
 {
 	return run && gap_before(run, alignment_pages) + pages <= run->pages;
@@ -124,13 +127,25 @@ struct run *vm_freeruns_find(size_t pages, size_t alignment_pages)
 	return run ? run : best_fit(vm_freeruns.clean, pages, alignment_pages);
 }
 
+/* Of the first `pages` of a run. */
+static size_t count_dirty(const struct run *run, size_t pages)
+{
+	if (!run->dirty_pages || run->dirty_pages == run->pages)
+		return min_size(run->dirty_pages, pages);
+	return region_count_dirty(run_region(run), run_page(run), pages);
+}
+
+struct run *vm_freeruns_find_ready(size_t pages)
+{
+	struct run *run = vm_freeruns_find_dirty(pages, 1);
+	return run && count_dirty(run, pages) >= pages - pages / READY_BUT_FOR ? run : NULL;
+}
+
 /* Cuts a run that is in no tree after `pages`; the record `rest` describes what follows. */
 static void cut(struct run *run, size_t pages, struct run *rest)
 {
-	const struct region *region = run_region(run);
-	size_t page = run_page(run);
-	size_t dirty = run->dirty_pages ? region_count_dirty(region, page, pages) : 0;
-	run_describe(rest, region, page + pages, run->pages - pages);
+	size_t dirty = count_dirty(run, pages);
+	run_describe(rest, run_region(run), run_page(run) + pages, run->pages - pages);
 	rest->dirty_pages = run->dirty_pages - (uint32_t)dirty;
 	rest->freed_ms = run->freed_ms;
 	run->pages = (uint32_t)pages;

@@ -62,10 +62,9 @@ static void count_growth(size_t pages)
 	vm_footprint_grown(FOOTPRINT_HEAP, pages << PAGE_SHIFT);
 }
 
-/* Out of a FREE run, or of NULL. */
 static struct run *take_from(struct run *free, size_t pages, size_t alignment_pages)
 {
-	struct run *run = free ? vm_freeruns_carve(free, pages, alignment_pages) : NULL;
+	struct run *run = vm_freeruns_carve(free, pages, alignment_pages);
 	if (run)
 		count_growth(run->pages - run->dirty_pages);
 	return run;
@@ -82,19 +81,15 @@ static struct run *take(size_t pages, size_t alignment_pages)
 			return NULL;
 		run = vm_freeruns_find(pages, alignment_pages);
 	}
-	return take_from(run, pages, alignment_pages);
+	return run ? take_from(run, pages, alignment_pages) : NULL;
 }
 
-/* So little of what lies ready, as a share of it, may have no memory. */
-enum { READY_BUT_FOR = 8 };
-
-static struct run *take_ready(size_t pages)
+static struct run *take_unpaid(size_t pages)
 {
-	struct run *run = vm_freeruns_find_dirty(pages, 1);
-	if (!run || region_count_dirty(run_region(run), run_page(run), pages) < pages - pages / READY_BUT_FOR ||
-	    !vm_regions_mend())
+	if (!vm_purge_unpaid(pages << PAGE_SHIFT, os_noted_ms()) || !vm_regions_mend())
 		return NULL;
-	return take_from(run, pages, 1);
+	struct run *run = vm_freeruns_find_ready(pages);
+	return run ? take_from(run, pages, 1) : NULL;
 }
 
 /* A run that was taken, and is in nobody's hands yet. */
@@ -133,12 +128,12 @@ struct run *vm_run_alloc(size_t pages, size_t alignment_pages, bool *zeroed)
 	return run;
 }
 
-struct run *vm_run_alloc_ready(size_t pages)
+struct run *vm_run_alloc_unpaid(size_t pages)
 {
 	if (pages > UINT32_MAX)
 		return NULL;
 	lock_take(&vm_pageheap_lock);
-	struct run *run = take_ready(pages);
+	struct run *run = take_unpaid(pages);
 	if (run)
 		enter_used(run);
 	lock_release(&vm_pageheap_lock);

@@ -232,6 +232,11 @@ void vm_purge_for_growth(size_t bytes, uint64_t now_ms)
 		    FOR_ROOM);
 }
 
+bool vm_purge_unpaid(size_t bytes, uint64_t now_ms)
+{
+	return vm_footprint_unpaid(&purges.for_growth, bytes, now_ms);
+}
+
 static uint64_t ago(uint64_t now_ms, uint64_t ms)
 {
 	return now_ms > ms ? now_ms - ms : 0;

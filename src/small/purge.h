@@ -30,6 +30,9 @@ void vm_purge_excess(uint64_t now_ms);
  * vm_footprint_owed tells. */
 void vm_purge_for_growth(size_t bytes, uint64_t now_ms);
 
+/* Whether what is free stays if so many bytes come into use elsewhere, and is too much then: it may not all go yet. */
+bool vm_purge_unpaid(size_t bytes, uint64_t now_ms);
+
 /* Gives back what has been free for the long decay time, and for the decay time, as far as that is allowed. */
 void vm_purge_due(uint64_t now_ms);
 

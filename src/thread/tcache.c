@@ -85,9 +85,12 @@ static size_t stack_count(const struct cache_stack *stack)
 	return (size_t)(stack->top - stack->floor);
 }
 
+/* Any cache's, which does not count; of blocks that have a slab each there is none. */
 static size_t first_room(unsigned class)
 {
-	return clamp_size(FIRST_BYTES / vm_classes[class].bytes, FIRST_LEAST, FIRST_MOST);
+	return kind_of(class) == ROOM_SINGLE
+		       ? 0
+		       : clamp_size(FIRST_BYTES / vm_classes[class].bytes, FIRST_LEAST, FIRST_MOST);
 }
 
 static size_t room_for(size_t bytes, unsigned class)
@@ -121,11 +124,9 @@ struct tcache *vm_tcache_new(unsigned shard)
 	return cache;
 }
 
-/* First stacks do not count: any cache has them. */
 static size_t counted_room(unsigned class, size_t room)
 {
-	size_t first = kind_of(class) == ROOM_SHARED ? first_room(class) : 0;
-	return (room - min_size(room, first)) * vm_classes[class].bytes;
+	return (room - min_size(room, first_room(class))) * vm_classes[class].bytes;
 }
 
 static void change_room(struct tcache *cache, unsigned class, size_t from, size_t to)
@@ -178,7 +179,7 @@ static bool grow(struct tcache *cache, unsigned class)
 	enum room_kind kind = kind_of(class);
 	if (stack->refills + stack->flushes < misses_to_stay(class))
 		return false;
-	if (!room && kind == ROOM_SHARED)
+	if (!room && first_room(class))
 		return set_room(cache, class, first_room(class));
 	size_t most = most_room(cache, class);
 	size_t more = min_size(room ? 2 * room : 1, most) - min_size(room, most);

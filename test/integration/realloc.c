@@ -194,6 +194,24 @@ START_TEST(growing_a_large_block_does_not_hold_it_twice)
 }
 END_TEST
 
+START_TEST(nor_does_it_where_much_of_the_heap_is_free)
+{
+	suite_skip_in_variant("mmap_threshold", "the block is to be a mapping, which moves without a copy");
+	enum { COUNT = 120 << 10, BYTES = 1000 };
+	static void *small[COUNT];
+	for (size_t i = 0; i < COUNT; i++)
+		memset(small[i] = opaque(malloc(BYTES)), 1, BYTES);
+	for (size_t i = 0; i < COUNT; i++)
+		free(small[i]);
+	void *p = opaque(malloc(96 << 20));
+	memset(p, 1, 96 << 20);
+	p = opaque(realloc(p, 192 << 20));
+	ck_assert_ptr_nonnull(p);
+	ck_assert_uint_lt(proc_rss_bytes(), 170u << 20);
+	free(p);
+}
+END_TEST
+
 int main(int argc __attribute__((unused)), char **argv)
 {
 	const TTest *const tests[] = {
@@ -208,6 +226,7 @@ int main(int argc __attribute__((unused)), char **argv)
 		buffers_side_by_side_that_are_appended_to_move_four_times_a_doubling_at_most,
 		shrinking_a_large_block_gives_its_memory_back,
 		growing_a_large_block_does_not_hold_it_twice,
+		nor_does_it_where_much_of_the_heap_is_free,
 		NULL,
 	};
 	return suite_main(argv, "realloc", tests, 30);

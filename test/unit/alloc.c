@@ -317,64 +317,67 @@ START_TEST(from_the_threshold_on_blocks_and_alignments_are_mapped)
 }
 END_TEST
 
-/* 12 MiB of the heap, side by side; the last block stays. */
+/* 24 MiB of the heap; the last block stays. Nothing may be paid for growth from then on. */
 static void free_much_of_heap(void)
 {
-	void *blocks[25];
-	for (size_t i = 0; i < 25; i++) {
+	enum { COUNT = 48 };
+	void *blocks[COUNT + 1];
+	for (size_t i = 0; i <= COUNT; i++)
 		must((blocks[i] = vm_malloc(512 * KIB)));
-		memset(blocks[i], 1, 512 * KIB);
-	}
-	for (size_t i = 0; i < 24; i++)
+	for (size_t i = 0; i < COUNT; i++)
 		vm_free(blocks[i]);
-	ck_assert_uint_ge(stats().heap_free_dirty, 8 * MIB);
+	ck_assert_uint_ge(stats().heap_free_dirty, 20 * MIB);
+	vm_options.dirty_bytes = 0;
 }
 
-START_TEST(what_is_free_in_the_heap_becomes_a_large_block_that_lies_ready)
+START_TEST(what_is_free_in_the_heap_becomes_a_large_block_where_it_would_come_on_top)
 {
 	setup();
 	free_much_of_heap();
 	const struct vm_stats before = stats();
-	char *block = vm_malloc(6 * MIB);
+	char *block = vm_malloc(4 * MIB);
 	must(block && region_of(block));
 	ck_assert_uint_eq(stats().large_blocks, before.large_blocks);
 	ck_assert_uint_eq(stats().heap_mapped, before.heap_mapped);
-	ck_assert_uint_eq(stats().medium_live, 6 * MIB);
-	ck_assert_uint_eq(vm_malloc_usable_size(block), 6 * MIB);
-	pattern_fill(block, 6 * MIB, 1);
+	ck_assert_uint_eq(stats().medium_live, 4 * MIB);
+	ck_assert_uint_eq(vm_malloc_usable_size(block), 4 * MIB);
+	pattern_fill(block, 3 * MIB, 1);
 
-	/* It moves to a map of its own when it grows. */
-	char *longer = vm_realloc(block, 16 * MIB);
+	/* It changes its size where it is, and moves to a map of its own where it does not fit. */
+	ck_assert_ptr_eq(vm_realloc(block, 3 * MIB), block);
+	ck_assert_uint_eq(stats().medium_live, 3 * MIB);
+	ck_assert_ptr_eq(vm_realloc(block, 4 * MIB), block);
+	ck_assert_uint_eq(stats().medium_live, 4 * MIB);
+	char *longer = vm_realloc(block, 32 * MIB);
 	must(longer && !region_of(longer));
-	ck_assert(pattern_holds(longer, 6 * MIB, 1));
+	ck_assert(pattern_holds(longer, 3 * MIB, 1));
 	ck_assert_uint_eq(stats().medium_live, 0);
 	vm_free(longer);
 }
 END_TEST
 
-START_TEST(of_what_lies_ready_large_blocks_that_were_freed_come_first)
+START_TEST(large_blocks_that_were_freed_come_before_what_is_free_in_the_heap)
 {
 	setup();
 	void *first = vm_malloc(8 * MIB);
-	memset(first, 1, 8 * MIB);
 	free_much_of_heap();
+	vm_options.dirty_bytes = 64 * MIB;
 	vm_free(first);
-	void *block = vm_malloc(6 * MIB);
-	ck_assert_ptr_eq(block, first);
-	vm_free(block);
+	vm_options.dirty_bytes = 0;
+	ck_assert_ptr_eq(vm_malloc(6 * MIB), first);
 }
 END_TEST
 
-START_TEST(calloc_and_growth_take_no_memory_of_the_heap_that_lies_ready)
+START_TEST(calloc_growth_and_blocks_above_8_MiB_take_nothing_that_is_free_in_the_heap)
 {
 	setup();
 	free_much_of_heap();
+	void *longer = vm_malloc(8 * MIB + 1);
 	void *zeroed = vm_calloc(1, 4 * MIB);
 	void *moved = vm_realloc(vm_malloc(32 * KIB), 4 * MIB);
-	must(zeroed && moved);
-	ck_assert(!region_of(zeroed) && !region_of(moved));
-	vm_free(zeroed);
-	vm_free(moved);
+	must(longer && zeroed && moved);
+	ck_assert(!region_of(longer) && !region_of(zeroed) && !region_of(moved));
+	ck_assert_ptr_nonnull(region_of(vm_malloc(8 * MIB)));
 }
 END_TEST
 
@@ -554,6 +557,14 @@ START_TEST(what_is_no_start_of_a_run_is_not_freed)
 	vm_free(block);
 	expect_misuse(block, "already free");
 	expect_misuse(block + PAGE_BYTES, "already free");
+
+	/* Nor of one that is as long as a mapped block. */
+	free_much_of_heap();
+	block = vm_malloc(4 * MIB);
+	must(region_of(block));
+	expect_misuse(block + 2 * MIB, "points into a block");
+	vm_free(block);
+	expect_misuse(block, "already free");
 }
 END_TEST
 
@@ -589,9 +600,9 @@ int main(void)
 		time_gives_back_what_is_not_used,
 		time_takes_the_ballast_again_that_was_given_up,
 		from_the_threshold_on_blocks_and_alignments_are_mapped,
-		what_is_free_in_the_heap_becomes_a_large_block_that_lies_ready,
-		of_what_lies_ready_large_blocks_that_were_freed_come_first,
-		calloc_and_growth_take_no_memory_of_the_heap_that_lies_ready,
+		what_is_free_in_the_heap_becomes_a_large_block_where_it_would_come_on_top,
+		large_blocks_that_were_freed_come_before_what_is_free_in_the_heap,
+		calloc_growth_and_blocks_above_8_MiB_take_nothing_that_is_free_in_the_heap,
 		small_blocks_that_grow_get_a_quarter_more_up_to_32_KiB,
 		blocks_that_grow_get_no_room_beyond_a_power_of_two,
 		runs_that_grow_by_a_sixteenth_get_a_quarter_more_below_the_threshold,

@@ -109,6 +109,25 @@ START_TEST(no_more_is_owed_than_both_hold_above_what_was_ever_in_use)
 }
 END_TEST
 
+START_TEST(what_is_owed_but_not_allowed_is_unpaid)
+{
+	struct allowance allowance = {0};
+	setup();
+	vm_options.dirty_bytes = 4 * MIB;
+	vm_footprint_note(FOOTPRINT_HEAP, 160 * MIB, 0);
+	vm_footprint_note(FOOTPRINT_LARGE, 0, 10 * MIB + 512 * KIB - 3 * MIB);
+	ck_assert(!vm_footprint_unpaid(&allowance, 7 * MIB, 1));
+	ck_assert(vm_footprint_unpaid(&allowance, 7 * MIB + 1, 1));
+	allowance_use(&allowance, 4 * MIB);
+	ck_assert(!vm_footprint_unpaid(&allowance, 3 * MIB, 1));
+	ck_assert(vm_footprint_unpaid(&allowance, 3 * MIB + 1, 1));
+	/* No more than what comes into use. */
+	vm_footprint_note(FOOTPRINT_LARGE, 0, 100 * MIB);
+	ck_assert(!vm_footprint_unpaid(&allowance, 4 * MIB, 5000));
+	ck_assert(vm_footprint_unpaid(&allowance, 4 * MIB + 1, 5000));
+}
+END_TEST
+
 START_TEST(what_was_given_back_beyond_the_allowed_counts_for_the_periods_to_come)
 {
 	struct allowance allowance = {0};
@@ -185,6 +204,7 @@ int main(void)
 		that_one_has_grown_is_told_now_and_then,
 		growth_is_told_once_and_by_its_part,
 		no_more_is_owed_than_both_hold_above_what_was_ever_in_use,
+		what_is_owed_but_not_allowed_is_unpaid,
 		what_was_given_back_beyond_the_allowed_counts_for_the_periods_to_come,
 		where_one_heap_grows_the_other_gives_back,
 		NULL,

@@ -772,35 +772,57 @@ START_TEST(memory_that_is_there_is_used_first_and_the_lowest_of_equals)
 }
 END_TEST
 
-/* A free run of 80 pages, all but so many of which hold memory; where it starts. */
-static uintptr_t free_run_that_lacks(size_t pages)
+/* A free run of 800 pages, all but the first or last of which hold memory. Nothing may be paid for growth. */
+static void free_run_that_lacks(size_t pages, bool first)
 {
-	struct run *run = new_run(80 - pages);
-	struct run *without = new_run(pages);
+	vm_options.dirty_bytes = 0;
+	struct run *low = new_run(first ? pages : 800 - pages);
+	struct run *high = new_run(800 - low->pages);
 	new_run(1);
-	uintptr_t start = run->start;
-	must(without->start == run_end(run));
+	must(high->start == run_end(low));
+	struct run *run = first ? high : low;
+	struct run *without = first ? low : high;
 	vm_run_free(without);
 	vm_pageheap_tick(fake_os_advance(10000));
 	vm_run_free(run);
-	return start;
 }
 
 START_TEST(what_lies_ready_has_memory_but_for_an_eighth)
 {
 	setup();
-	uintptr_t ready = free_run_that_lacks(10);
-	ck_assert_ptr_null(vm_run_alloc_ready(81));
-	struct run *run = vm_run_alloc_ready(80);
-	ck_assert(run && run->start == ready && run->pages == 80 && run->state == RUN_USED);
+	free_run_that_lacks(100, false);
+	ck_assert_ptr_null(vm_run_alloc_unpaid(801));
+	struct run *run = vm_run_alloc_unpaid(800);
+	ck_assert(run && run->pages == 800 && run->state == RUN_USED);
 	check();
 
-	free_run_that_lacks(11);
-	ck_assert_ptr_null(vm_run_alloc_ready(80));
-	ck_assert_ptr_nonnull(vm_run_alloc_ready(69));
+	free_run_that_lacks(101, false);
+	ck_assert_ptr_null(vm_run_alloc_unpaid(800));
+	ck_assert_ptr_nonnull(vm_run_alloc_unpaid(699));
 	vm_run_free(run);
-	ck_assert_uint_eq(stats().heap_free_dirty, 80 * PAGE_BYTES);
+	ck_assert_uint_eq(stats().heap_free_dirty, 800 * PAGE_BYTES);
 	check();
+}
+END_TEST
+
+START_TEST(the_start_of_what_lies_ready_has_memory)
+{
+	setup();
+	free_run_that_lacks(300, true);
+	ck_assert_ptr_null(vm_run_alloc_unpaid(400));
+	ck_assert_ptr_nonnull(vm_run_alloc(400, 1, &(bool){false}));
+}
+END_TEST
+
+START_TEST(what_can_be_paid_for_is_not_taken_out_of_what_lies_ready)
+{
+	setup();
+	free_run_that_lacks(100, false);
+	vm_options.dirty_bytes = 64 * MIB;
+	ck_assert_ptr_null(vm_run_alloc_unpaid(800));
+	vm_options.dirty_bytes = 0;
+	ck_assert_ptr_null(vm_run_alloc_unpaid(100)); /* nor what does not raise the peak */
+	ck_assert_ptr_nonnull(vm_run_alloc_unpaid(800));
 }
 END_TEST
 
@@ -889,8 +911,9 @@ START_TEST(sizes_beyond_any_run_are_refused)
 	ck_assert(!vm_run_resize(run, (size_t)UINT32_MAX + 2));
 	new_run(1);
 	vm_run_free(run);
-	ck_assert_ptr_null(vm_run_alloc_ready((size_t)UINT32_MAX + 2));
-	run = vm_run_alloc_ready(1);
+	vm_options.dirty_bytes = 0; /* nothing may be paid for growth */
+	ck_assert_ptr_null(vm_run_alloc_unpaid((size_t)UINT32_MAX + 2));
+	run = new_run(1);
 	ck_assert_uint_eq(run->pages, 1);
 	check();
 }
@@ -1069,6 +1092,8 @@ int main(void)
 		of_what_is_old_as_much_goes_as_is_allowed_and_after_four_decay_times_the_rest,
 		memory_that_is_there_is_used_first_and_the_lowest_of_equals,
 		what_lies_ready_has_memory_but_for_an_eighth,
+		the_start_of_what_lies_ready_has_memory,
+		what_can_be_paid_for_is_not_taken_out_of_what_lies_ready,
 		the_shortest_run_that_lies_well_is_used,
 		the_last_run_grows_with_its_region_where_no_memory_lies_ready,
 		what_was_no_use_for_a_while_goes_for_good,

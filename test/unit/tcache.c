@@ -649,7 +649,7 @@ START_TEST(caches_of_a_small_heap_have_room_for_2_MiB_and_an_eighth_of_it)
 	setup();
 	struct tcache *cache = new_cache();
 	swing_far_in_many_classes(cache);
-	/* One leaves the others as much. With what was in use then: */
+	/* One leaves the others as much. A swing had 512 KiB more in use than there is now. */
 	ck_assert_uint_le(cache->room_bytes[ROOM_SHARED], (2 * MIB + (heap_used() + 512 * KIB) / 8) / 2);
 	ck_assert_uint_gt(cache->room_bytes[ROOM_SHARED], MIB);
 
