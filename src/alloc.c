@@ -226,17 +226,16 @@ void *vm_alloc_pages_or_trim(size_t size, size_t alignment, size_t *dirty)
 
 /*
  * A block that would be mapped, out of freed memory that lies ready: of a block like it, or of small ones where a new
- * map would come on top of what the heap keeps (footprint.h). (A compiler's front end that frees 30 MB of small
- * blocks, then fills buffers of 1 to 6 MB, eight times a second: a peak of 52 MB instead of 64, in the same time;
- * November 2026.) Not for calloc, which may be for a table of which little is used, nor for what realloc makes
- * longer, which the kernel does without a copy; what malloc had from here realloc has to copy, once, so it is no
- * longer than READY_MOST. NULL: there is none.
+ * map would come on top of what the heap keeps (footprint.h; a compiler's front end has 52 MB at the peak instead of
+ * 64). The latter not for calloc, which may be for a table of which little is used, nor for what realloc makes
+ * longer, which the kernel does without a copy. What malloc had from the heap realloc lengthens there as far as free
+ * memory goes, and then copies, once; so it is no longer than READY_MOST at first. NULL: there is none.
  */
 #define READY_MOST (8 * MIB)
 static void *alloc_ready(size_t size)
 {
 	void *block = vm_large_alloc_ready(size);
-	struct run *run = block || size > READY_MOST ? NULL : vm_run_alloc_unpaid(pages_of(size));
+	struct run *run = block || size > READY_MOST ? NULL : vm_run_alloc_ready(pages_of(size));
 	if (run)
 		block = (void *)run->start;
 	if (block) {

@@ -91,7 +91,7 @@ void *vm_large_take_parked(size_t bytes, size_t alignment, unsigned place)
 	return (void *)range->start;
 }
 
-/* Makes a free range, or a part of it, a block; NULL of NULL, or without a record for the rest. */
+/* Makes a free range, or a part of it, a block. NULL: there is no range, or no record for its rest. */
 static void *use(struct mapping *mapping, struct range *range, size_t bytes, size_t alignment)
 {
 	if (!range || !vm_mapping_prepay(mapping, 2))
@@ -428,20 +428,17 @@ static bool copy_pays(const struct range *range, size_t bytes)
 
 static void *copy_to_dirty(void *block, size_t bytes)
 {
-	struct range *copy = NULL;
+	void *copy = NULL;
 	struct mapping *mapping = vm_pool_enter_unparked();
 	struct range *range = block_at(mapping, block);
-	if (range && copy_pays(range, bytes) && vm_mapping_prepay(mapping, 2)) {
-		struct range *dirty = vm_fits_best(&mapping->dirty, bytes, 1);
-		if (dirty)
-			copy = vm_mapping_use(mapping, dirty, bytes, 1);
-	}
+	if (range && copy_pays(range, bytes))
+		copy = use(mapping, vm_fits_best(&mapping->dirty, bytes, 1), bytes, 1);
 	vm_pool_leave();
 	if (!copy)
 		return NULL;
-	memcpy((void *)copy->start, block, range->bytes);
+	memcpy(copy, block, range->bytes);
 	vm_large_free(block);
-	return (void *)copy->start;
+	return copy;
 }
 
 /* Pays where a DIRTY range has half as much again as the block: to copy that takes less than to fault the

@@ -29,13 +29,14 @@ void *vm_large_alloc(size_t bytes, size_t alignment, size_t *dirty);
 /* The same whatever the budget is, for when a block cannot be had otherwise. */
 void *vm_large_alloc_at_any_price(size_t bytes, size_t alignment, size_t *dirty);
 
-/* One whose memory is there, since the block before it was freed; its content is any. NULL: there is none. */
+/* One whose memory is there, since the block before it was freed; its content is any. NULL: there is none, or no
+ * record. */
 void *vm_large_alloc_ready(size_t bytes);
 
 /*
  * The quick ways, without the lock, for a block that is made and freed again and again: vm_large_park, with which each
  * free begins, frees a block into a place that is empty, where vm_large_take_parked finds it if it is of `bytes`
- * and aligned; its content is any. False or NULL: to be done by vm_large_free or vm_large_alloc.
+ * and aligned; its content is any. False or NULL: to be done by vm_large_free or one of the above.
  * Threads may share a place. vm_large_park preserves errno.
  */
 bool vm_large_park(void *block, unsigned place);

@@ -118,22 +118,24 @@ uint64_t vm_footprint_allowed_from(const struct allowance *allowance)
 	return allowance->used < allowed_in_long_decay() ? 0 : allowance->ends_ms;
 }
 
-/* What both have, and so many bytes more, beyond what was ever live at once, and a sixteenth. */
+/* What both have, with so many live bytes more, beyond what was ever live at once, and a sixteenth. */
 static size_t above_live_most(size_t more)
 {
-	size_t live_most = get(&footprint.live_most);
+	struct sums sums = add_up();
+	size_t live_most = max_size(get(&footprint.live_most), sums.live + more);
 	size_t allowed = live_most + live_most / 16 + 512 * KIB;
-	size_t held = add_up().resident + more;
+	size_t held = sums.resident + more;
 	return held - min_size(held, allowed);
 }
 
 size_t vm_footprint_owed(struct allowance *allowance, size_t bytes, uint64_t now_ms)
 {
-	return vm_footprint_allowed(allowance, min_size(bytes, above_live_most(0)), now_ms);
+	size_t owed = min_size(bytes, above_live_most(0));
+	return owed ? vm_footprint_allowed(allowance, owed, now_ms) : 0;
 }
 
 bool vm_footprint_unpaid(struct allowance *allowance, size_t bytes, uint64_t now_ms)
 {
 	size_t owed = min_size(bytes, above_live_most(bytes));
-	return vm_footprint_allowed(allowance, owed, now_ms) < owed;
+	return owed && vm_footprint_allowed(allowance, owed, now_ms) < owed;
 }

@@ -96,9 +96,6 @@ static size_t gap_before(const struct run *run, size_t alignment_pages)
 	return (align_up(run->start, alignment_pages << PAGE_SHIFT) - run->start) >> PAGE_SHIFT;
 }
 
-/* So little of what lies ready, as a share of it, may have no memory. */
-enum { READY_BUT_FOR = 8 };
-
 static bool fits(const struct run *run, size_t pages, size_t alignment_pages)
 {
 	return run && gap_before(run, alignment_pages) + pages <= run->pages;
@@ -134,6 +131,9 @@ static size_t count_dirty(const struct run *run, size_t pages)
 		return min_size(run->dirty_pages, pages);
 	return region_count_dirty(run_region(run), run_page(run), pages);
 }
+
+/* So little of what lies ready, as a share of it, may have no memory. */
+enum { READY_BUT_FOR = 8 };
 
 struct run *vm_freeruns_find_ready(size_t pages)
 {

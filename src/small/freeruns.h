@@ -43,7 +43,8 @@ void vm_freeruns_merge(struct run *run);
 struct run *vm_freeruns_find(size_t pages, size_t alignment_pages);
 struct run *vm_freeruns_find_dirty(size_t pages, size_t alignment_pages);
 
-/* The same of those of which the first `pages` have memory but for an eighth. */
+/* The dirty one that this finds, if its first `pages` have memory but for an eighth; else NULL, even if a longer one
+ * has. */
 struct run *vm_freeruns_find_ready(size_t pages);
 
 /* Takes `pages` out of a FREE run that fits them. NULL: no record for the rests. */

@@ -84,9 +84,9 @@ static struct run *take(size_t pages, size_t alignment_pages)
 	return run ? take_from(run, pages, alignment_pages) : NULL;
 }
 
-static struct run *take_unpaid(size_t pages)
+static struct run *take_ready(size_t pages, uint64_t now_ms)
 {
-	if (!vm_purge_unpaid(pages << PAGE_SHIFT, os_noted_ms()) || !vm_regions_mend())
+	if (!vm_purge_unpaid(pages << PAGE_SHIFT, now_ms) || !vm_regions_mend())
 		return NULL;
 	struct run *run = vm_freeruns_find_ready(pages);
 	return run ? take_from(run, pages, 1) : NULL;
@@ -128,12 +128,13 @@ struct run *vm_run_alloc(size_t pages, size_t alignment_pages, bool *zeroed)
 	return run;
 }
 
-struct run *vm_run_alloc_unpaid(size_t pages)
+struct run *vm_run_alloc_ready(size_t pages)
 {
 	if (pages > UINT32_MAX)
 		return NULL;
+	uint64_t now_ms = vm_os_now_ms();
 	lock_take(&vm_pageheap_lock);
-	struct run *run = take_unpaid(pages);
+	struct run *run = take_ready(pages, now_ms);
 	if (run)
 		enter_used(run);
 	lock_release(&vm_pageheap_lock);

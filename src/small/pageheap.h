@@ -3,7 +3,7 @@
  * pageheap.h - runs of pages of the heap regions: handed out, split, merged, taken back (how they go back to the
  * kernel: purge.h).
  *
- *            [vm_run_alloc, _alloc_unpaid, _alloc_slab]
+ *            [vm_run_alloc, _alloc_ready, _alloc_slab]
  *      FREE ------------------------------------------> USED or SLAB
  *       ^  ^                                     USED <--- SLAB [vm_run_from_slab]
  *       |  |                                                 |
@@ -37,8 +37,9 @@ bool vm_pageheap_init(bool own_break);
  */
 struct run *vm_run_alloc(size_t pages, size_t alignment_pages, bool *zeroed);
 
-/* A USED run out of free memory that is there, but for an eighth at most. NULL: none lies ready. */
-struct run *vm_run_alloc_unpaid(size_t pages);
+/* A USED run out of free memory that is there, but for an eighth at most, where as much new memory could not be paid
+ * for (vm_purge_unpaid). NULL: it could, or none lies ready. */
+struct run *vm_run_alloc_ready(size_t pages);
 
 /* A SLAB run of a class for a shard, all slots free. NULL: the kernel refuses. */
 struct run *vm_run_alloc_slab(unsigned class, unsigned shard);

@@ -30,7 +30,8 @@ void vm_purge_excess(uint64_t now_ms);
  * vm_footprint_owed tells. */
 void vm_purge_for_growth(size_t bytes, uint64_t now_ms);
 
-/* Whether what is free stays if so many bytes come into use elsewhere, and is too much then: it may not all go yet. */
+/* Whether so many bytes that come into use elsewhere could not all be paid for with what is free here
+ * (vm_footprint_unpaid). */
 bool vm_purge_unpaid(size_t bytes, uint64_t now_ms);
 
 /* Gives back what has been free for the long decay time, and for the decay time, as far as that is allowed. */

@@ -85,7 +85,7 @@ static size_t stack_count(const struct cache_stack *stack)
 	return (size_t)(stack->top - stack->floor);
 }
 
-/* Any cache's, which does not count; of blocks that have a slab each there is none. */
+/* What any cache may have, which does not count; none of blocks that have a slab each. */
 static size_t first_room(unsigned class)
 {
 	return kind_of(class) == ROOM_SINGLE

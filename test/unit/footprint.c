@@ -116,6 +116,8 @@ START_TEST(what_is_owed_but_not_allowed_is_unpaid)
 	vm_options.dirty_bytes = 4 * MIB;
 	vm_footprint_note(FOOTPRINT_HEAP, 160 * MIB, 0);
 	vm_footprint_note(FOOTPRINT_LARGE, 0, 10 * MIB + 512 * KIB - 3 * MIB);
+	ck_assert(!vm_footprint_unpaid(&allowance, 160 * MIB, 1)); /* more were never live */
+	vm_footprint_note(FOOTPRINT_HEAP, 100 * MIB, 60 * MIB);
 	ck_assert(!vm_footprint_unpaid(&allowance, 7 * MIB, 1));
 	ck_assert(vm_footprint_unpaid(&allowance, 7 * MIB + 1, 1));
 	allowance_use(&allowance, 4 * MIB);

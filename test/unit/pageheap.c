@@ -791,14 +791,14 @@ START_TEST(what_lies_ready_has_memory_but_for_an_eighth)
 {
 	setup();
 	free_run_that_lacks(100, false);
-	ck_assert_ptr_null(vm_run_alloc_unpaid(801));
-	struct run *run = vm_run_alloc_unpaid(800);
+	ck_assert_ptr_null(vm_run_alloc_ready(801));
+	struct run *run = vm_run_alloc_ready(800);
 	ck_assert(run && run->pages == 800 && run->state == RUN_USED);
 	check();
 
 	free_run_that_lacks(101, false);
-	ck_assert_ptr_null(vm_run_alloc_unpaid(800));
-	ck_assert_ptr_nonnull(vm_run_alloc_unpaid(699));
+	ck_assert_ptr_null(vm_run_alloc_ready(800));
+	ck_assert_ptr_nonnull(vm_run_alloc_ready(699));
 	vm_run_free(run);
 	ck_assert_uint_eq(stats().heap_free_dirty, 800 * PAGE_BYTES);
 	check();
@@ -809,7 +809,7 @@ START_TEST(the_start_of_what_lies_ready_has_memory)
 {
 	setup();
 	free_run_that_lacks(300, true);
-	ck_assert_ptr_null(vm_run_alloc_unpaid(400));
+	ck_assert_ptr_null(vm_run_alloc_ready(400));
 	ck_assert_ptr_nonnull(vm_run_alloc(400, 1, &(bool){false}));
 }
 END_TEST
@@ -819,10 +819,10 @@ START_TEST(what_can_be_paid_for_is_not_taken_out_of_what_lies_ready)
 	setup();
 	free_run_that_lacks(100, false);
 	vm_options.dirty_bytes = 64 * MIB;
-	ck_assert_ptr_null(vm_run_alloc_unpaid(800));
+	ck_assert_ptr_null(vm_run_alloc_ready(800));
 	vm_options.dirty_bytes = 0;
-	ck_assert_ptr_null(vm_run_alloc_unpaid(100)); /* nor what does not raise the peak */
-	ck_assert_ptr_nonnull(vm_run_alloc_unpaid(800));
+	ck_assert_ptr_null(vm_run_alloc_ready(100)); /* nor what does not raise the peak */
+	ck_assert_ptr_nonnull(vm_run_alloc_ready(800));
 }
 END_TEST
 
@@ -912,7 +912,7 @@ START_TEST(sizes_beyond_any_run_are_refused)
 	new_run(1);
 	vm_run_free(run);
 	vm_options.dirty_bytes = 0; /* nothing may be paid for growth */
-	ck_assert_ptr_null(vm_run_alloc_unpaid((size_t)UINT32_MAX + 2));
+	ck_assert_ptr_null(vm_run_alloc_ready((size_t)UINT32_MAX + 2));
 	run = new_run(1);
 	ck_assert_uint_eq(run->pages, 1);
 	check();
