@@ -11,15 +11,15 @@
 /* name, kind, default, least, greatest, help. Kinds: BYTES (takes K, M, G), COUNT, SWITCH. */
 #define VM_OPTIONS(X)                                                                              \
 	X(mmap_threshold, BYTES, 1 * MIB, 64 * KIB, 1 * GIB,                                       \
-	  "blocks of at least this size are mapped on their own, but for some of up to 8M")         \
+	  "blocks of at least this size are mapped on their own, but for some of up to 8M")        \
 	X(trim_break, SWITCH, 1, 0, 1, "lower the break when the heap's top is free")              \
 	X(decay_ms, COUNT, 250, 0, 3600000,                                                        \
 	  "milliseconds that freed pages keep their memory, at most four times that if many")      \
 	X(shards, COUNT, 0, 0, 32, "sets of slabs that threads are spread over; 0: by CPUs")       \
 	X(cache_bytes, BYTES, 32 * MIB, 0, 64 * GIB,                                               \
-	  "bytes that all thread caches may hold beyond a start, each half of what others leave")   \
+	  "bytes that all thread caches may hold beyond a start, each half of what others leave")  \
 	X(thread_cache_bytes, BYTES, 8 * MIB, 0, 1 * GIB,                                          \
-	  "bytes that one thread cache may hold beyond its start, the more the larger the heap")     \
+	  "bytes that one thread cache may hold beyond its start, the more the larger the heap")   \
 	X(dirty_bytes, BYTES, 64 * MIB, 0, 64 * GIB,                                               \
 	  "freed memory that may raise the peak, or a quarter of the live, if that is more")       \
 	X(huge_pages, SWITCH, 1, 0, 1,                                                             \

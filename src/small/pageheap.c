@@ -130,8 +130,7 @@ struct run *vm_run_alloc(size_t pages, size_t alignment_pages, bool *zeroed)
 
 struct run *vm_run_alloc_ready(size_t pages)
 {
-	if (pages > UINT32_MAX)
-		return NULL;
+	vm_assert(pages <= UINT32_MAX);
 	uint64_t now_ms = vm_os_now_ms();
 	lock_take(&vm_pageheap_lock);
 	struct run *run = take_ready(pages, now_ms);
