@@ -16,6 +16,7 @@ libvm_core_la_SOURCES = \
 	src/base/tree.h \
 	src/os/conf.c src/os/conf.h \
 	src/os/fatal.c src/os/fatal.h \
+	src/os/hugecost.c src/os/hugecost.h \
 	src/os/lifeboat.c src/os/lifeboat.h \
 	src/os/lock.c src/os/lock.h \
 	src/os/os.h \

@@ -15,6 +15,7 @@ unit_tests = \
 	test/unit/fill \
 	test/unit/footprint \
 	test/unit/huge \
+	test/unit/hugecost \
 	test/unit/index \
 	test/unit/index_order \
 	test/unit/large \

@@ -6,6 +6,7 @@
 #include "large/pool.h"
 #include "meta/footprint.h"
 #include "os/conf.h"
+#include "os/hugecost.h"
 #include "os/os.h"
 
 #include <stdatomic.h>
@@ -142,7 +143,7 @@ static bool take_pieces(struct pieces *pieces, size_t bytes)
 	pieces->mapped = 0;
 	pieces->misplaced = NULL;
 	pieces->is_apart = pieces->is_huge = false;
-	pieces->wants_huge = vm_pool_may_keep_apart() &&
+	pieces->wants_huge = vm_pool_may_keep_apart() && !vm_hugecost_pauses() &&
 			     vm_fill_expected(bytes, mapping->live_bytes + bytes);
 	if (paid) {
 		for (int i = 0; i < PIECES_MOST; i++)
@@ -228,7 +229,7 @@ static void *map_new(size_t bytes, size_t alignment)
 	/* One that was cut out of a longer map has none: that would be two maps more until what lies beside it goes. */
 	if (start && pieces.wants_huge && pieces.mapped_bytes == bytes) {
 		pieces.is_apart = true;
-		pieces.is_huge = vm_os_advise_huge((void *)start, bytes);
+		pieces.is_huge = vm_hugecost_advise((void *)start, bytes);
 	}
 
 	struct mapping *mapping = vm_pool_return();

@@ -242,6 +242,11 @@ bool vm_os_advise_huge(void *address, size_t bytes)
 	return ask_for_huge_pages(address, bytes, MADV_HUGEPAGE);
 }
 
+void vm_os_advise_small(void *address, size_t bytes)
+{
+	os_syscall(SYS_madvise, (long)address, (long)bytes, MADV_NOHUGEPAGE, 0);
+}
+
 /* Not by mincore: filters that allow what programs commonly use end the process for it (systemd's
  * @system-service), but not for a file. */
 size_t vm_os_count_resident(const void *address, size_t pages)
@@ -382,6 +387,13 @@ uint64_t vm_os_now_ms(void)
 	struct timespec now;
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
 	return to_ms(&now);
+}
+
+uint64_t vm_os_cpu_us(void)
+{
+	struct timespec taken = {0};
+	os_syscall(SYS_clock_gettime, CLOCK_THREAD_CPUTIME_ID, (long)&taken, 0, 0);
+	return (uint64_t)taken.tv_sec * 1000000 + (uint64_t)taken.tv_nsec / 1000;
 }
 
 /* ld.so's pointer to what the kernel laid on the stack: argc, argv, NULL, envp, NULL. It is there

@@ -82,6 +82,9 @@ bool vm_os_make_huge(void *address);
  * or there are no huge pages. errno stays. */
 bool vm_os_advise_huge(void *address, size_t bytes);
 
+/* Has what is written to in a range come by pages again, as long as that is mapped. For a whole map. errno stays. */
+void vm_os_advise_small(void *address, size_t bytes);
+
 /* How many of so many pages (vm_os.page_bytes) have memory; 0 where that is not to be known.
  * It opens a file: not for programs under a filter. errno stays. */
 size_t vm_os_count_resident(const void *address, size_t pages);
@@ -135,6 +138,9 @@ static inline uint64_t os_note_time(void)
 		atomic_store_explicit(&vm_os_noted_ms, now_ms, memory_order_relaxed);
 	return now_ms;
 }
+
+/* Microseconds of processor time that this thread has taken; 0 where the kernel does not tell. errno stays. */
+uint64_t vm_os_cpu_us(void);
 
 /* An environment variable of the process, NULL where unset. Works before the C library is initialised. */
 const char *vm_os_environment(const char *name);

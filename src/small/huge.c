@@ -3,6 +3,7 @@
 
 #include "base/sizeclass.h"
 #include "os/conf.h"
+#include "os/hugecost.h"
 #include "os/os.h"
 #include "small/region.h"
 
@@ -76,9 +77,8 @@ enum { SAMPLES = 32 };
  * hundred page faults or more. */
 enum { BROKEN_FROM = 2 };
 
-/* So many times nothing is asked for after one was refused: where memory is in pieces, the kernel looks long for
- * the next. And so many ticks nothing is looked at after all were. */
-enum { PAUSE = 32 };
+/* So many ticks nothing is looked at after all were. */
+enum { REST = 32 };
 
 /* Whether there are any is looked up, in 20 us, by a heap of this size, which a filter of the program's is not
  * likely to be there before. */
@@ -102,14 +102,12 @@ enum look {
 };
 
 static struct {
-	unsigned pause;   /* so many times more nothing is asked for; under the lock */
 	unsigned rest;    /* so many ticks more nothing is looked at */
 	uintptr_t probe;  /* the last one, if it lay in a hole; or 0 */
 	unsigned begins;  /* that could be since then */
 	struct passage passages[REGIONS_MOST];
 	_Atomic unsigned filled;   /* of the looks that tell, and no more than: */
 	_Atomic unsigned to_begin; /* so many of them */
-	_Atomic bool refused;
 	_Atomic bool any; /* was made since the start */
 	_Atomic uint8_t pass; /* of the looks at ticks, from 0 again after so many */
 	void *_Atomic begun; /* to be made one, or NULL. Of two that are noted at once the second is. */
@@ -126,14 +124,6 @@ void vm_huge_find(size_t heap_bytes)
 {
 	if (heap_bytes >= HEAP_TO_LOOK && conf_wants_huge_pages())
 		vm_os_find_huge_pages();
-}
-
-/* Whether nothing is to be asked for this time. */
-static bool pauses(void)
-{
-	if (atomic_exchange_explicit(&huge.refused, false, memory_order_relaxed))
-		huge.pause = PAUSE;
-	return huge.pause && huge.pause--;
 }
 
 static void note(void *_Atomic *place, uintptr_t page)
@@ -278,8 +268,6 @@ void vm_huge_taken(const struct region *region, uintptr_t start, uintptr_t end, 
 	passage->end = max_size(passage->end, passed);
 	for (uintptr_t other = page; other < end; other += vm_os.huge_bytes)
 		note_made(other, NOT_MADE);
-	if ((!is_begun && !grows) || pauses())
-		return;
 	if (grows && live < LIVE_TO_BEGIN)
 		note_first_look(passage, region);
 	if (grows)
@@ -298,7 +286,7 @@ void vm_huge_taken(const struct region *region, uintptr_t start, uintptr_t end, 
 /* Once all were looked at, it begins anew after a while: what was given back may have been filled again. */
 void vm_huge_tick(size_t live_bytes)
 {
-	if (in_huge_pages(live_bytes) < LIVE_TO_FILL || pauses())
+	if (in_huge_pages(live_bytes) < LIVE_TO_FILL)
 		return;
 	if (huge.rest) {
 		huge.rest--;
@@ -310,7 +298,7 @@ void vm_huge_tick(size_t live_bytes)
 	for (unsigned i = 0; i < region_count(); i++)
 		huge.passages[i].ticked = 0;
 	atomic_store_explicit(&huge.pass, (uint8_t)((current_pass() + 1) % PASSES), memory_order_relaxed);
-	huge.rest = PAUSE;
+	huge.rest = REST;
 }
 
 /* What the heap was filled with before tells nothing of what a child does, whose own memory may be little. But how
@@ -333,8 +321,9 @@ static void *take(void *_Atomic *place)
 
 static bool make(void *page)
 {
-	bool is_huge = vm_os_make_huge(page);
-	atomic_store_explicit(is_huge ? &huge.any : &huge.refused, true, memory_order_relaxed);
+	bool is_huge = vm_hugecost_make(page);
+	if (is_huge)
+		atomic_store_explicit(&huge.any, true, memory_order_relaxed);
 	return is_huge;
 }
 

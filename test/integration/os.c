@@ -243,6 +243,20 @@ START_TEST(an_advised_range_is_filled_by_huge_pages)
 }
 END_TEST
 
+START_TEST(an_advised_range_comes_by_pages_again_when_told_so)
+{
+	setup();
+	char *place = map_huge(4);
+	if (!place || !vm_os_advise_huge(place, 2 * vm_os.huge_bytes))
+		return;
+	errno = 0;
+	vm_os_advise_small(place, 2 * vm_os.huge_bytes);
+	ck_assert_int_eq(errno, 0);
+	place[0] = 1;
+	ck_assert_uint_eq(vm_os_count_resident(place, vm_os.huge_bytes / page), 1);
+}
+END_TEST
+
 /* A figure of the whole machine's. */
 static uint64_t vmstat(const char *name)
 {
@@ -423,6 +437,19 @@ END_TEST
 /* Of those that the process was started with. */
 static char *first_variable;
 
+START_TEST(processor_time_passes_for_who_works_and_not_for_who_sleeps)
+{
+	uint64_t before = vm_os_cpu_us();
+	uint64_t from = clock_ms();
+	while (vm_os_cpu_us() < before + 20000)
+		;
+	ck_assert_uint_ge(clock_ms() - from, 19);
+	before = vm_os_cpu_us();
+	nanosleep(&(struct timespec){.tv_nsec = 100 * 1000000}, NULL);
+	ck_assert_uint_lt(vm_os_cpu_us() - before, 50000);
+}
+END_TEST
+
 START_TEST(variables_are_found_by_their_whole_name_before_libc_knows_them_too)
 {
 	must(!setenv("VM_OS_TEST", "a=b", 1) && !setenv("VM_OS_TEST_EMPTY", "", 1));
@@ -485,6 +512,7 @@ int main(void)
 		pages_that_have_memory_are_counted,
 		huge_pages_are_looked_for_once,
 		an_advised_range_is_filled_by_huge_pages,
+		an_advised_range_comes_by_pages_again_when_told_so,
 		part_of_a_huge_page_that_is_purged_for_good_is_free_at_once,
 		a_huge_page_of_which_a_part_went_is_cut_and_keeps_what_is_there,
 		a_huge_page_keeps_what_was_there_and_changes_no_map,
@@ -492,6 +520,7 @@ int main(void)
 		the_cause_is_the_limit_that_is_reached,
 		the_break_moves_as_sbrk_says,
 		the_clock_is_some_ms_behind_at_most,
+		processor_time_passes_for_who_works_and_not_for_who_sleeps,
 		variables_are_found_by_their_whole_name_before_libc_knows_them_too,
 		who_waits_sleeps_until_he_is_woken,
 		NULL,

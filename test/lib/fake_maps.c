@@ -12,7 +12,7 @@ struct fake_maps fake_maps;
 
 static bool is_writable(const struct vma *vma)
 {
-	return vma->kind == FAKE_PLAIN || vma->kind == FAKE_HUGE || vma->kind == FAKE_COMMITTED;
+	return vma->kind != FAKE_RESERVED && vma->kind != FAKE_FOREIGN;
 }
 
 static void account(const struct vma *vma, int sign)

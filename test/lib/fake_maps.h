@@ -13,6 +13,7 @@
 enum fake_kind {
 	FAKE_PLAIN,     /* private, anonymous, readable and writable; the break too */
 	FAKE_HUGE,      /* the same, to be filled by huge pages */
+	FAKE_SMALL,     /* the same, not to be any more */
 	FAKE_RESERVED,  /* no access, no reserve */
 	FAKE_COMMITTED, /* a part of a reserve made readable and writable */
 	FAKE_FOREIGN,   /* of others, with flags that no map of ours has */

@@ -377,6 +377,18 @@ bool vm_os_advise_huge(void *address, size_t bytes)
 	return advised;
 }
 
+void vm_os_advise_small(void *address, size_t bytes)
+{
+	uintptr_t start = (uintptr_t)address;
+	lock();
+	uintptr_t end = start + bytes;
+	fake_os.small_advices++;
+	must(fake_maps_at(start)->kind == FAKE_HUGE && fake_maps_at(start)->end >= end);
+	if (room_for_splits(splits_of_change(start, end, FAKE_SMALL)))
+		change(start, end, FAKE_SMALL);
+	unlock();
+}
+
 size_t vm_os_count_resident(const void *address, size_t pages)
 {
 	uintptr_t start = (uintptr_t)address;
@@ -635,6 +647,12 @@ uint64_t vm_os_now_ms(void)
 {
 	fake_os.clock_reads++;
 	return fake_os.now_ms;
+}
+
+uint64_t vm_os_cpu_us(void)
+{
+	static _Atomic uint64_t cpu_us;
+	return cpu_us += fake_os.cpu_us_a_look;
 }
 
 const char *vm_os_environment(const char *name)

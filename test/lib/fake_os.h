@@ -29,6 +29,7 @@ struct fake_os {
 	_Atomic size_t commit_limit;  /* of the same, as vm.overcommit_memory=2 leaves to it */
 	bool purge_refused;           /* as if all memory were locked */
 	bool huge_refused;            /* as if memory were in pieces */
+	uint64_t cpu_us_a_look;       /* what passes of this thread's time from one look at it to the next */
 	bool slow;                    /* calls let other threads run first */
 	_Atomic uint64_t now_ms;
 	_Atomic uint64_t clock_reads;
@@ -49,6 +50,7 @@ struct fake_os {
 	uint64_t huge_begun;       /* those of them for one that had memory under its first page only */
 	void *huge_asked[1024];    /* for which ones; the first so many calls */
 	uint64_t huge_advices;     /* ranges to be filled by them */
+	uint64_t small_advices;    /* those that are not, after all */
 	uint64_t broken_cuts;      /* ranges of which parts went before */
 	void *broken_cut;          /* the last one */
 	uint64_t huge_cuts;        /* ranges that are to go without what shares them */

@@ -251,6 +251,20 @@ START_TEST(one_block_in_eight_has_no_huge_pages)
 }
 END_TEST
 
+START_TEST(while_huge_pages_take_long_no_block_has_them)
+{
+	setup();
+	judge_filled(20);
+	fake_os.cpu_us_a_look = 2000;
+	fill_and_drop(50, 6 * HUGE);
+	ck_assert_uint_eq(fake_os.huge_advices, 1);
+	fake_os.cpu_us_a_look = 0;
+	fake_os_advance(1000);
+	os_note_time();
+	ck_assert(is_advised(6 * HUGE));
+}
+END_TEST
+
 START_TEST(sparse_blocks_between_filled_ones_are_found_out)
 {
 	for (int period = 2; period <= 8; period++) {
@@ -501,6 +515,7 @@ int main(void)
 		a_block_that_was_not_filled_stands_for_eight,
 		any_number_that_were_not_filled_stands_for_eight_below_none,
 		one_block_in_eight_has_no_huge_pages,
+		while_huge_pages_take_long_no_block_has_them,
 		sparse_blocks_between_filled_ones_are_found_out,
 		no_more_than_sixteen_are_trusted_at_a_time,
 		a_program_that_goes_over_to_sparse_blocks_is_found_out,

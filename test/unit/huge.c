@@ -393,30 +393,18 @@ START_TEST(what_was_given_back_at_the_top_and_comes_again_is_made_huge_again)
 }
 END_TEST
 
-START_TEST(after_one_was_refused_32_are_not_asked_for)
+START_TEST(while_huge_pages_take_long_none_is_asked_for_and_the_heap_is_known_all_the_same)
 {
 	setup();
-	fake_os.huge_refused = true;
-	grow(30, 0);
-	ck_assert_uint_ge(fake_os.huge_pages, 1);
-	ck_assert_uint_le(fake_os.huge_pages, 3); /* at once */
-	fake_os.huge_pages = 0;
-	fake_os.huge_refused = false;
-	grow(35, 0);
-	ck_assert_uint_eq(fake_os.huge_pages, 0);
-	grow(50, 0);
-	ck_assert_uint_gt(fake_os.huge_pages, 0);
-}
-END_TEST
-
-START_TEST(after_one_was_refused_none_is_begun_for_a_while)
-{
-	setup();
+	fake_os.cpu_us_a_look = 2000;
 	grow(2 * BEGINS, 0);
-	fake_os.huge_refused = true;
+	ck_assert_uint_eq(fake_os.huge_pages, 1);
+	fake_os.cpu_us_a_look = 0;
+	fake_os_advance(1000);
+	os_note_time();
 	uint64_t before = fake_os.huge_begun;
-	grow(3 * BEGINS, 0);
-	ck_assert_uint_le(fake_os.huge_begun, before + 1);
+	grow(2 * BEGINS + 4, 0);
+	ck_assert_uint_ge(fake_os.huge_begun, before + 3);
 }
 END_TEST
 
@@ -985,8 +973,7 @@ int main(void)
 		what_comes_again_after_a_fork_is_shared_no_more,
 		what_was_noted_before_a_fork_is_not_done,
 		what_was_given_back_at_the_top_and_comes_again_is_made_huge_again,
-		after_one_was_refused_32_are_not_asked_for,
-		after_one_was_refused_none_is_begun_for_a_while,
+		while_huge_pages_take_long_none_is_asked_for_and_the_heap_is_known_all_the_same,
 		in_a_large_heap_none_is_looked_at_early,
 		a_heap_that_was_filled_begins_all_that_it_grows_by_but_one_in_16,
 		a_heap_of_which_one_in_six_is_sparse_begins_none,
