@@ -7,8 +7,8 @@
  * rest: twice where that makes 512 slots or less of small ones, since blocks that follow each other
  * in a longer slab are walked faster (python3 building and walking dicts and lists of a JSON text: 5 %
  * less time than with half the size, lua: 4 % less memory; 2026-11-20), and up to 32 KiB, where the
- * least slabs hold 2 slots only. WHOLE_DOUBLING gives the classes whose steps are whole pages, a slab
- * for each slot.
+ * least slabs hold 2 slots only. WHOLE_DOUBLING gives the classes from 4 * 2^m to 8 * 2^m, whose steps
+ * are whole pages, a slab for each slot.
  */
 #define DOUBLING(X, first, m, times)                                                               \
 	STEP(X, first, 1, m, times)                                                                \
@@ -28,14 +28,10 @@
 	WHOLE_STEP(X, first, 1, m)                                                                 \
 	WHOLE_STEP(X, first, 2, m)                                                                 \
 	WHOLE_STEP(X, first, 3, m)                                                                 \
-	WHOLE_STEP(X, first, 4, m)                                                                 \
-	WHOLE_STEP(X, first, 5, m)                                                                 \
-	WHOLE_STEP(X, first, 6, m)                                                                 \
-	WHOLE_STEP(X, first, 7, m)                                                                 \
-	WHOLE_STEP(X, first, 8, m)
+	WHOLE_STEP(X, first, 4, m)
 
 #define WHOLE_STEP(X, first, k, m)                                                                 \
-	X((first) + (k) - 1, (7 + (k)) << (m), (8 + (k)) << (m), (8 + (k)) << ((m) - 12), 1)
+	X((first) + (k) - 1, (3 + (k)) << (m), (4 + (k)) << (m), (4 + (k)) << ((m) - 12), 1)
 
 #define LOOKED_UP_CLASSES(X)                                                                       \
 	X(1, 0, 8, 1, 512)                                                                         \
@@ -57,11 +53,11 @@
 	DOUBLING(X, 50, 9, 1)                                                                      \
 	DOUBLING(X, 58, 10, 1)                                                                     \
 	DOUBLING(X, 66, 11, 2)                                                                     \
-	WHOLE_DOUBLING(X, 74, 12)                                                                  \
-	WHOLE_DOUBLING(X, 82, 13)                                                                  \
-	WHOLE_DOUBLING(X, 90, 14)                                                                  \
-	WHOLE_DOUBLING(X, 98, 15)                                                                  \
-	WHOLE_DOUBLING(X, 106, 16)
+	WHOLE_DOUBLING(X, 74, 13)                                                                  \
+	WHOLE_DOUBLING(X, 78, 14)                                                                  \
+	WHOLE_DOUBLING(X, 82, 15)                                                                  \
+	WHOLE_DOUBLING(X, 86, 16)                                                                  \
+	WHOLE_DOUBLING(X, 90, 17)
 
 #define CLASS_ROW(class, below, size, slab_pages, slab_slots)                                      \
 	[class] = {.bytes = (size),                                                                \

@@ -36,7 +36,7 @@ enum { SWING_ROW = 4, SWINGS = 4, LONG_ROW = 16 };
 enum { ONE_WAY = 128 };
 #define ONE_WAY_BYTES (384 * KIB)
 
-/* Blocks with a slab each, 36 KiB to 1 MiB, stay in a cache that they missed so often of late: the former
+/* Blocks with a slab each, 40 KiB to 1 MiB, stay in a cache that they missed so often of late: the former
  * tables of a table that grows are of no use there. (emacs, 200,000 hashed strings: 66 MB instead of 72; what
  * g++ asked for, in 20 ms: 10.1 MB instead of 11.3 with 6 misses.) So do those above 1 KiB, sooner: a thread
  * that made a few of them and waits would keep half of its memory in them. (1,000 that used ten classes

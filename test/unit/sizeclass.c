@@ -26,10 +26,10 @@ START_TEST(both_ways_to_a_class_agree_where_both_hold)
 }
 END_TEST
 
-START_TEST(no_block_wastes_more_than_an_eighth_of_its_size_above_128)
+START_TEST(no_block_above_128_wastes_an_eighth_of_its_size_nor_above_32_KiB_a_quarter)
 {
 	for (size_t size = 129; size <= SMALL_MOST; size++)
-		must((vm_classes[class_of_size(size)].bytes - size) * 8 < size);
+		must((vm_classes[class_of_size(size)].bytes - size) * (size <= 32 * KIB ? 8 : 4) < size);
 }
 END_TEST
 
@@ -97,7 +97,7 @@ int main(void)
 	const TTest *const tests[] = {
 		every_size_maps_to_the_least_class_that_holds_it,
 		both_ways_to_a_class_agree_where_both_hold,
-		no_block_wastes_more_than_an_eighth_of_its_size_above_128,
+		no_block_above_128_wastes_an_eighth_of_its_size_nor_above_32_KiB_a_quarter,
 		blocks_of_16_bytes_and_more_are_aligned_to_16,
 		a_power_of_two_is_a_class_of_its_own,
 		the_class_of_a_multiple_of_an_alignment_up_to_a_page_is_one_too,
