@@ -5,7 +5,7 @@
  * The kernel has one ready, or has to make room for it first; and where it runs in a virtual machine, what is free in
  * pieces of that size may have gone back to the host (virtio-balloon's free page reporting: after 2 s), which gives it
  * anew in pages of 4 KiB. Then one takes ten times as long as the 512 pages in its place, which come from what is
- * free in small pieces. So each is timed, and after one that took long, or was refused, none is asked for until many
+ * free in small pieces. So they are timed, and after one that took long, or was refused, none is asked for until many
  * times as long has passed.
  *
  * Any thread, no lock. The time is that of the last look at the clock (os_note_time). errno is preserved.
@@ -18,11 +18,11 @@
 /* Whether none is to be asked for now. */
 bool vm_hugecost_pauses(void);
 
-/* vm_os_make_huge, but not in a pause. */
+/* vm_os_make_huge, but not in a pause. Looks at the clock: without a lock. */
 bool vm_hugecost_make(void *page);
 
-/* vm_os_advise_huge, for all of a map, which holds a whole huge page and nothing that was written to. If the first one
- * takes long, it is the only one. */
+/* vm_os_advise_huge, for a map that nothing was written to. Its first huge pages are there afterwards; if one takes
+ * long, it is the last, but the map is another kind than those without advice all the same. */
 bool vm_hugecost_advise(void *map, size_t bytes);
 
 #endif

@@ -82,7 +82,8 @@ bool vm_os_make_huge(void *address);
  * or there are no huge pages. errno stays. */
 bool vm_os_advise_huge(void *address, size_t bytes);
 
-/* Has what is written to in a range come by pages again, as long as that is mapped. For a whole map. errno stays. */
+/* Has what is written to in an advised range come by pages again, as long as that is mapped; or not, where it would
+ * cut a map and there is none left. errno stays. */
 void vm_os_advise_small(void *address, size_t bytes);
 
 /* How many of so many pages (vm_os.page_bytes) have memory; 0 where that is not to be known.

@@ -286,7 +286,7 @@ void vm_huge_taken(const struct region *region, uintptr_t start, uintptr_t end, 
 /* Once all were looked at, it begins anew after a while: what was given back may have been filled again. */
 void vm_huge_tick(size_t live_bytes)
 {
-	if (in_huge_pages(live_bytes) < LIVE_TO_FILL)
+	if (in_huge_pages(live_bytes) < LIVE_TO_FILL || vm_hugecost_pauses())
 		return;
 	if (huge.rest) {
 		huge.rest--;

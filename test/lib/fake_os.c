@@ -652,7 +652,7 @@ uint64_t vm_os_now_ms(void)
 uint64_t vm_os_cpu_us(void)
 {
 	static _Atomic uint64_t cpu_us;
-	return cpu_us += fake_os.cpu_us_a_look;
+	return atomic_fetch_add(&cpu_us, fake_os.cpu_us_a_look) + fake_os.cpu_us_a_look;
 }
 
 const char *vm_os_environment(const char *name)

@@ -408,6 +408,21 @@ START_TEST(while_huge_pages_take_long_none_is_asked_for_and_the_heap_is_known_al
 }
 END_TEST
 
+START_TEST(while_huge_pages_take_long_a_tick_goes_past_none)
+{
+	setup();
+	fill_heap_late(8);
+	fake_os.cpu_us_a_look = 2000000; /* a pause of 64 ticks */
+	for (int i = 0; i < 60; i++)
+		tick();
+	ck_assert_uint_eq(fake_os.huge_pages, 1);
+	fake_os_advance(10000);
+	os_note_time();
+	tick();
+	ck_assert_uint_eq(times_asked(1), 1);
+}
+END_TEST
+
 START_TEST(in_a_large_heap_none_is_looked_at_early)
 {
 	setup();
@@ -974,6 +989,7 @@ int main(void)
 		what_was_noted_before_a_fork_is_not_done,
 		what_was_given_back_at_the_top_and_comes_again_is_made_huge_again,
 		while_huge_pages_take_long_none_is_asked_for_and_the_heap_is_known_all_the_same,
+		while_huge_pages_take_long_a_tick_goes_past_none,
 		in_a_large_heap_none_is_looked_at_early,
 		a_heap_that_was_filled_begins_all_that_it_grows_by_but_one_in_16,
 		a_heap_of_which_one_in_six_is_sparse_begins_none,

@@ -52,32 +52,49 @@ START_TEST(after_what_took_long_none_is_asked_for_32_times_as_long)
 	ck_assert(vm_hugecost_pauses());
 	ck_assert(!make(pages + HUGE));
 	ck_assert_uint_eq(fake_os.huge_pages, 1);
-	pass(1);
-	ck_assert(!vm_hugecost_pauses());
-	ck_assert(make(pages + HUGE));
+	fake_os_advance(1);
+	ck_assert(make(pages + HUGE)); /* looks at the clock */
+	ck_assert_uint_eq(fake_os.huge_pages, 2);
 }
 END_TEST
+
+/* For how many ms after a refusal that took so long. */
+static uint64_t pause_after_refusal(uint64_t took_us)
+{
+	char *pages = setup(2);
+	fake_os.cpu_us_a_look = took_us;
+	fake_os.huge_refused = true;
+	must(!make(pages));
+	fake_os.huge_refused = false;
+	uint64_t ms = 0;
+	for (; !make(pages + HUGE); ms++)
+		pass(1);
+	return ms;
+}
 
 START_TEST(after_a_refusal_none_is_asked_for_32_times_as_long_as_it_took)
 {
-	char *pages = setup(2);
-	fake_os.cpu_us_a_look = 1000;
-	fake_os.huge_refused = true;
-	ck_assert(!make(pages));
-	fake_os.huge_refused = false;
-	pass(31);
-	ck_assert(!make(pages + HUGE));
-	pass(1);
-	ck_assert(make(pages + HUGE));
+	ck_assert_uint_eq(pause_after_refusal(1500), 48);
 }
 END_TEST
 
-START_TEST(a_refusal_at_once_costs_nothing)
+START_TEST(a_refusal_at_once_counts_as_a_millisecond)
 {
-	char *pages = setup(1);
-	fake_os.huge_refused = true;
-	ck_assert(!make(pages));
-	ck_assert(!vm_hugecost_pauses());
+	ck_assert_uint_eq(pause_after_refusal(0), 32);
+}
+END_TEST
+
+START_TEST(a_short_pause_does_not_end_a_longer_one)
+{
+	char *pages = setup(2);
+	fake_os.cpu_us_a_look = 50000;
+	ck_assert(make(pages));
+	bool advised = vm_os_advise_huge(pages, HUGE);
+	must(advised);
+	fake_os.cpu_us_a_look = 2000;
+	ck_assert(vm_hugecost_advise(pages + HUGE, HUGE));
+	pass(1599);
+	ck_assert(vm_hugecost_pauses());
 }
 END_TEST
 
@@ -89,24 +106,33 @@ static const char *advise(size_t pages, bool *advised)
 	return map;
 }
 
-START_TEST(a_map_whose_first_huge_page_comes_quickly_has_them_all)
+START_TEST(a_map_whose_huge_pages_come_quickly_has_them_all)
 {
 	bool advised;
 	const char *map = advise(3, &advised);
 	ck_assert(advised);
 	ck_assert(fake_maps_at((uintptr_t)map)->kind == FAKE_HUGE);
-	ck_assert_uint_eq(fake_os_resident_bytes(map, HUGE), vm_os.page_bytes); /* at its first whole one */
+	ck_assert_uint_eq(fake_os_resident_bytes(map, 4 * HUGE), 3 * vm_os.page_bytes); /* one of each whole one */
 	ck_assert(!vm_hugecost_pauses());
 }
 END_TEST
 
-START_TEST(a_map_whose_first_huge_page_takes_long_has_no_other)
+START_TEST(of_a_long_map_eight_are_looked_at)
+{
+	bool advised;
+	const char *map = advise(20, &advised);
+	ck_assert_uint_eq(fake_os_resident_bytes(map, 21 * HUGE), 8 * vm_os.page_bytes);
+}
+END_TEST
+
+START_TEST(a_map_of_which_one_takes_long_has_no_more)
 {
 	bool advised;
 	fake_os.cpu_us_a_look = 2000;
 	const char *map = advise(3, &advised);
 	ck_assert(advised);
 	ck_assert(fake_maps_at((uintptr_t)map)->kind == FAKE_SMALL);
+	ck_assert_uint_eq(fake_os_resident_bytes(map, 4 * HUGE), vm_os.page_bytes);
 	pass(63);
 	ck_assert(vm_hugecost_pauses());
 	pass(1);
@@ -130,9 +156,11 @@ int main(void)
 		what_comes_in_less_than_two_milliseconds_is_followed_by_the_next,
 		after_what_took_long_none_is_asked_for_32_times_as_long,
 		after_a_refusal_none_is_asked_for_32_times_as_long_as_it_took,
-		a_refusal_at_once_costs_nothing,
-		a_map_whose_first_huge_page_comes_quickly_has_them_all,
-		a_map_whose_first_huge_page_takes_long_has_no_other,
+		a_refusal_at_once_counts_as_a_millisecond,
+		a_short_pause_does_not_end_a_longer_one,
+		a_map_whose_huge_pages_come_quickly_has_them_all,
+		of_a_long_map_eight_are_looked_at,
+		a_map_of_which_one_takes_long_has_no_more,
 		a_map_that_may_have_none_is_not_touched,
 		NULL,
 	};

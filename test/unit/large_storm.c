@@ -230,6 +230,25 @@ START_TEST(storm_of_maps_of_two_kinds)
 }
 END_TEST
 
+START_TEST(storm_of_maps_of_three_kinds)
+{
+	setup();
+	vm_options.dirty_bytes = 0;
+	begin_storm(1000, 64 * PAGE_BYTES, true);
+	for (int i = 0; i < 40000; i++) {
+		fake_os.cpu_us_a_look = i / 32 % 2 ? 0 : 2000;
+		fake_os_advance(1);
+		os_note_time();
+		step(&storm);
+		check_bound(0);
+	}
+	ck_assert_uint_gt(fake_os.small_advices, 5);
+	ck_assert_uint_gt(fake_os.huge_advices, fake_os.small_advices + 5);
+	release_all(&storm);
+	check_nothing_is_left();
+}
+END_TEST
+
 START_TEST(storm_in_an_address_space_that_is_full)
 {
 	setup();
@@ -666,6 +685,7 @@ int main(void)
 		storm_at_1000_maps,
 		storm_at_65530_maps,
 		storm_of_maps_of_two_kinds,
+		storm_of_maps_of_three_kinds,
 		storm_in_an_address_space_that_is_full,
 		storm_of_blocks_of_many_megabytes,
 		storm_beside_foreign_maps_that_come_and_go,
