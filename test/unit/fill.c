@@ -260,7 +260,6 @@ START_TEST(while_huge_pages_take_long_no_block_has_them)
 	ck_assert_uint_eq(fake_os.huge_advices, 1);
 	fake_os.cpu_us_a_look = 0;
 	fake_os_advance(1000);
-	os_note_time();
 	ck_assert(is_advised(6 * HUGE));
 }
 END_TEST

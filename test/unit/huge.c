@@ -401,7 +401,6 @@ START_TEST(while_huge_pages_take_long_none_is_asked_for_and_the_heap_is_known_al
 	ck_assert_uint_eq(fake_os.huge_pages, 1);
 	fake_os.cpu_us_a_look = 0;
 	fake_os_advance(1000);
-	os_note_time();
 	uint64_t before = fake_os.huge_begun;
 	grow(2 * BEGINS + 4, 0);
 	ck_assert_uint_ge(fake_os.huge_begun, before + 3);
@@ -417,7 +416,6 @@ START_TEST(while_huge_pages_take_long_a_tick_goes_past_none)
 		tick();
 	ck_assert_uint_eq(fake_os.huge_pages, 1);
 	fake_os_advance(10000);
-	os_note_time();
 	tick();
 	ck_assert_uint_eq(times_asked(1), 1);
 }

@@ -238,7 +238,6 @@ START_TEST(storm_of_maps_of_three_kinds)
 	for (int i = 0; i < 40000; i++) {
 		fake_os.cpu_us_a_look = i / 32 % 2 ? 0 : 2000;
 		fake_os_advance(1);
-		os_note_time();
 		step(&storm);
 		check_bound(0);
 	}
