@@ -132,7 +132,7 @@ static void *alloc_run(size_t size, size_t alignment, size_t *dirty)
 	bool zeroed = false;
 	struct run *run = vm_run_alloc(max_size(pages_of(size), 1),
 				       max_size(alignment >> PAGE_SHIFT, 1), &zeroed);
-	*dirty = zeroed ? 0 : size;
+	large_tell_dirty(dirty, zeroed ? 0 : size);
 	return run ? (void *)run->start : NULL;
 }
 
@@ -210,12 +210,12 @@ static NOINLINE COLD void *alloc_unbooted(size_t size, size_t alignment)
 void *vm_alloc_pages_or_trim(size_t size, size_t alignment, size_t *dirty)
 {
 	if (!vm_boot()) {
-		*dirty = 0;
+		large_tell_dirty(dirty, 0);
 		return alloc_unbooted(size, alignment);
 	}
 	void *block = alloc_parked(size, alignment);
 	if (block) {
-		*dirty = size;
+		large_tell_dirty(dirty, size);
 		return block;
 	}
 	block = vm_alloc_pages(size, alignment, dirty);
@@ -254,8 +254,7 @@ void *vm_alloc_any(size_t size)
 		block = alloc_ready(size);
 	else if (size <= SMALL_MOST)
 		block = alloc_small(class_of_size(size));
-	size_t dirty;
-	return block || size <= SLOT_MOST ? block : vm_alloc_pages(size, 1, &dirty);
+	return block || size <= SLOT_MOST ? block : vm_alloc_pages(size, 1, NULL);
 }
 
 static NOINLINE void *alloc_any_or_trim(size_t size)
@@ -415,8 +414,7 @@ static NOINLINE void *alloc_aligned_pages(size_t alignment, size_t size)
 {
 	bool zeroed;
 	void *block = alloc_single(size, alignment, &zeroed);
-	size_t dirty;
-	return block ? block : vm_alloc_pages_or_trim(size, alignment, &dirty);
+	return block ? block : vm_alloc_pages_or_trim(size, alignment, NULL);
 }
 
 void *vm_alloc_aligned_miss(size_t alignment, size_t size)

@@ -114,8 +114,8 @@ static inline bool alloc_is_large(size_t size, size_t alignment)
 /* As malloc does, but NULL without a word. */
 void *vm_alloc_any(size_t size);
 
-/* A page run or a mapped block; beyond its first *dirty bytes it reads as zeros. NULL without a word, or, where
- * memory has been given back before, as malloc's. */
+/* A page run or a mapped block; beyond its first *dirty bytes it reads as zeros, and `dirty` is NULL for one that need
+ * not. NULL without a word, or, where memory has been given back before, as malloc's. */
 void *vm_alloc_pages(size_t size, size_t alignment, size_t *dirty);
 void *vm_alloc_pages_or_trim(size_t size, size_t alignment, size_t *dirty);
 

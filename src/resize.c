@@ -67,9 +67,8 @@ static void shrink_run(struct run *run, size_t size)
 static void *alloc_pages_to_grow(size_t size, size_t usable)
 {
 	size_t roomy = run_with_room_to_grow(size, usable);
-	size_t dirty;
-	void *with_room = roomy > size ? vm_alloc_pages(roomy, 1, &dirty) : NULL;
-	void *block = with_room ? with_room : vm_alloc_pages_or_trim(size, 1, &dirty);
+	void *with_room = roomy > size ? vm_alloc_pages(roomy, 1, NULL) : NULL;
+	void *block = with_room ? with_room : vm_alloc_pages_or_trim(size, 1, NULL);
 	const struct region *region = block ? region_of(block) : NULL;
 	if (region)
 		vm_alloc_used_run(region, block, "realloc")->roomy = with_room;

@@ -104,7 +104,7 @@ static void *use_kept(size_t bytes, size_t alignment, size_t *dirty)
 {
 	struct mapping *mapping = vm_pool_enter_unparked();
 	struct range *range = vm_mapping_best(mapping, bytes, alignment);
-	*dirty = range && range->state == RANGE_DIRTY ? bytes : 0;
+	large_tell_dirty(dirty, range && range->state == RANGE_DIRTY ? bytes : 0);
 	void *block = use(mapping, range, bytes, alignment);
 	vm_pool_leave();
 	return block;
@@ -215,7 +215,8 @@ static uintptr_t map_aligned(size_t bytes, size_t alignment, struct pieces *piec
 	return start;
 }
 
-static void *map_new(size_t bytes, size_t alignment)
+/* `zeroed`: for calloc, whose block may be a table of which little is used: its huge pages come when it is. */
+static void *map_new(size_t bytes, size_t alignment, bool zeroed)
 {
 	struct pieces pieces;
 	struct pool_batch unwanted;
@@ -229,7 +230,8 @@ static void *map_new(size_t bytes, size_t alignment)
 	/* One that was cut out of a longer map has none: that would be two maps more until what lies beside it goes. */
 	if (start && pieces.wants_huge && pieces.mapped_bytes == bytes) {
 		pieces.is_apart = true;
-		pieces.is_huge = vm_hugecost_advise((void *)start, bytes);
+		pieces.is_huge = zeroed ? vm_os_advise_huge((void *)start, bytes)
+					: vm_hugecost_advise((void *)start, bytes);
 	}
 
 	struct mapping *mapping = vm_pool_return();
@@ -323,7 +325,7 @@ static void *lengthen_dirty(size_t bytes, size_t least, size_t *dirty)
 	/* One that may not move would only lose its age. */
 	if (range && range->bytes >= least && range->bytes < bytes &&
 	    vm_vma_is_one(vm_pool_maps(), range->start, range->bytes) && may_move(range)) {
-		*dirty = range->bytes;
+		large_tell_dirty(dirty, range->bytes);
 		return remap(mapping, range, bytes);
 	}
 	vm_pool_leave();
@@ -347,9 +349,9 @@ static void *alloc(size_t bytes, size_t alignment, size_t *dirty, bool at_any_pr
 			return block;
 		if (!at_any_price && UNLIKELY(!vm_pool_may_map()))
 			return NULL;
-		block = map_new(bytes, alignment);
+		block = map_new(bytes, alignment, dirty);
 		if (block) {
-			*dirty = 0;
+			large_tell_dirty(dirty, 0);
 			return block;
 		}
 		vm_pool_note_refusal();
@@ -447,8 +449,7 @@ static void *copy_to_dirty(void *block, size_t bytes)
 static void *copy_to_lengthened(void *block, size_t bytes)
 {
 	size_t old_bytes = vm_large_usable_size(block);
-	size_t dirty;
-	void *copy = old_bytes ? lengthen_dirty(bytes, old_bytes + old_bytes / 2, &dirty) : NULL;
+	void *copy = old_bytes ? lengthen_dirty(bytes, old_bytes + old_bytes / 2, NULL) : NULL;
 	if (!copy)
 		return NULL;
 	memcpy(copy, block, old_bytes);

@@ -21,13 +21,20 @@
 /*
  * A block of at least `bytes` (above 0, at most PTRDIFF_MAX) at a multiple of `alignment`, a power of
  * two; the kernel's page is the least it gives. Beyond its first *dirty bytes, which may be more than
- * `bytes`, it reads as zeros. NULL where it would take a new map beyond the budget (budget.h), or where
- * the kernel refuses after everything free was given back and offered again.
+ * `bytes`, it reads as zeros; `dirty` is NULL for one that need not. NULL where it would take a new map beyond the
+ * budget (budget.h), or where the kernel refuses after everything free was given back and offered again.
  */
 void *vm_large_alloc(size_t bytes, size_t alignment, size_t *dirty);
 
 /* The same whatever the budget is, for when a block cannot be had otherwise. */
 void *vm_large_alloc_at_any_price(size_t bytes, size_t alignment, size_t *dirty);
+
+/* What a function with a `dirty` like theirs says by it. */
+static inline void large_tell_dirty(size_t *dirty, size_t bytes)
+{
+	if (dirty)
+		*dirty = bytes;
+}
 
 /* One whose memory is there, since the block before it was freed; its content is any. NULL: there is none, or no
  * record. */

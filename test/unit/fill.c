@@ -25,8 +25,7 @@ static void setup(void)
 
 static char *alloc(size_t bytes)
 {
-	size_t dirty;
-	char *block = vm_large_alloc(bytes, 16, &dirty);
+	char *block = vm_large_alloc(bytes, 16, NULL);
 	must(block);
 	return block;
 }
@@ -482,6 +481,25 @@ START_TEST(whether_there_are_huge_pages_is_looked_up_for_long_blocks)
 }
 END_TEST
 
+static size_t resident_bytes_when_mapped(size_t *dirty)
+{
+	fake_os.huge_advices = 0;
+	void *block = vm_large_alloc(6 * HUGE, 16, dirty);
+	must(block && fake_os.huge_advices == 1);
+	return fake_os_resident_bytes(block, 6 * HUGE);
+}
+
+START_TEST(huge_pages_are_there_at_once_unless_the_block_is_to_be_zero)
+{
+	setup();
+	judge_filled(8);
+	size_t dirty;
+	ck_assert_uint_eq(resident_bytes_when_mapped(&dirty), 0);
+	ck_assert_uint_eq(dirty, 0);
+	ck_assert_uint_gt(resident_bytes_when_mapped(NULL), 0);
+}
+END_TEST
+
 START_TEST(it_is_not_looked_up_where_an_option_says_so)
 {
 	setup_unknown();
@@ -530,6 +548,7 @@ int main(void)
 		maps_of_two_kinds_side_by_side_are_counted,
 		no_more_than_a_part_of_the_budget_goes_to_huge_pages,
 		whether_there_are_huge_pages_is_looked_up_for_long_blocks,
+		huge_pages_are_there_at_once_unless_the_block_is_to_be_zero,
 		it_is_not_looked_up_where_an_option_says_so,
 		NULL,
 	};

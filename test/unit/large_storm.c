@@ -80,12 +80,13 @@ static bool alloc(struct storm *storm, struct block *block)
 	size_t alignment = rng_below(&storm->rng, 4) ? 16 : PAGE_BYTES << rng_below(&storm->rng, 8);
 	uint64_t refusals = fake_os.refusals;
 	size_t dirty = SIZE_MAX;
+	size_t *told = rng_below(&storm->rng, 2) ? &dirty : NULL;
 	block->bytes = any_size(storm);
 	block->memory = vm_large_take_parked(block->bytes, alignment, any_place(storm));
 	if (!block->memory)
-		block->memory = vm_large_alloc(block->bytes, alignment, &dirty);
+		block->memory = vm_large_alloc(block->bytes, alignment, told);
 	if (!block->memory)
-		block->memory = vm_large_alloc_at_any_price(block->bytes, alignment, &dirty);
+		block->memory = vm_large_alloc_at_any_price(block->bytes, alignment, told);
 	if (!block->memory) {
 		must(fake_os.refusals > refusals);
 		return false;
