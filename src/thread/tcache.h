@@ -33,7 +33,8 @@ struct cache_stack {
 	uint16_t flushes;
 	bool flushed;   /* the last miss was a flush */
 	uint8_t row;    /* so many misses of its kind came in a row, up to LONG_ROW */
-	uint8_t swings; /* one up at the end of a row of SWING_ROW misses or more, one down at that of a shorter one */
+	uint8_t span;   /* and moved so many units of blocks, up to SPAN_MOST */
+	uint8_t swings; /* one up at the end of a row that is a swing, one down at that of a shorter one (tcache.c) */
 };
 
 /* Blocks that share slabs, and blocks with a slab each: the larger leave the others their room. */

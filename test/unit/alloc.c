@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include <sys/single_threaded.h>
 #include <vmalloc.h>
 
 static struct vm_stats stats(void)
@@ -266,6 +267,7 @@ static void let_time_pass(void)
 
 START_TEST(time_gives_back_what_is_not_used)
 {
+	__libc_single_threaded = false; /* transfer caches have some, too */
 	setup();
 	scatter_small_blocks();
 	vm_free(vm_malloc(3 * MIB));

@@ -16,18 +16,26 @@
 
 #include <pthread.h>
 #include <string.h>
+#include <sys/single_threaded.h>
 
 #include <vmalloc.h>
 
 enum { MANY = 20000 };
 
-static void setup(void)
+/* As a program with threads has them, or as one without. */
+static void setup_for(bool alone)
 {
+	__libc_single_threaded = alone;
 	vm_os_init();
 	vm_options.shards = 2;
 	must(vm_pageheap_init(true));
 	must(vm_bins_init());
 	must(vm_transfer_init());
+}
+
+static void setup(void)
+{
+	setup_for(false);
 }
 
 static struct tcache *new_cache(void)
@@ -765,25 +773,157 @@ static void *alloc_uncached(void)
 	return block;
 }
 
-START_TEST(a_row_of_four_misses_is_a_swing)
+/* No swings but a row; not idle. */
+static void collect_after_row(struct tcache *cache, unsigned class, uint8_t row)
 {
-	setup();
+	struct cache_stack *stack = &cache->stacks[class];
+	stack->swings = 0;
+	stack->row = row;
+	stack->refills = 1;
+	vm_tcache_collect(cache, fake_os_advance(1000));
+	check(cache);
+}
+
+/* A row of `least` misses, and of no fewer. */
+static void expect_swing(uint8_t least)
+{
 	struct tcache *cache = new_cache();
 	struct cache_stack *stack = &cache->stacks[class_of_size(64)];
-	for (uint8_t row = 3; row <= 4; row++) {
+	for (uint8_t row = least - 1; row <= least; row++) {
 		stack->flushed = true;
 		stack->row = row;
 		while (stack->flushed)
 			must(alloc(cache, class_of_size(64)));
-		ck_assert_uint_eq(stack->swings, row == 4);
+		ck_assert_uint_eq(stack->swings, row == least);
 		ck_assert_uint_eq(stack->row, 1);
 	}
-	/* Four of them are as many as are counted. */
+}
+
+START_TEST(a_row_of_four_misses_is_a_swing)
+{
+	setup();
+	expect_swing(4);
+}
+END_TEST
+
+START_TEST(no_more_than_four_swings_are_counted)
+{
+	setup();
+	struct tcache *cache = new_cache();
+	struct cache_stack *stack = &cache->stacks[class_of_size(64)];
 	stack->swings = 4;
 	stack->row = 4;
 	while (!stack->flushed)
 		give(cache, class_of_size(64), alloc_uncached());
 	ck_assert_uint_eq(stack->swings, 4);
+}
+END_TEST
+
+START_TEST(alone_a_row_of_two_misses_is_a_swing)
+{
+	setup_for(true);
+	expect_swing(2);
+}
+END_TEST
+
+START_TEST(alone_nothing_is_shared)
+{
+	setup_for(true);
+	struct tcache *cache = new_cache();
+	unsigned class = class_of_size(64);
+	swing(cache, class, 10000, 30);
+	collect_after_row(cache, class, 1);
+	vm_tcache_collect(cache, fake_os_advance(1000)); /* halves it */
+	ck_assert_uint_eq(vm_transfer_cached(), 0);
+
+	enum { RETURNED = 64 };
+	void *blocks[RETURNED];
+	must(vm_bin_fill(class, 0, blocks, RETURNED) == RETURNED);
+	must(vm_transfer_put(class, blocks, RETURNED) == RETURNED);
+	swing(cache, class, 1000, 2);
+	ck_assert_uint_eq(vm_transfer_cached(), RETURNED * 64);
+	vm_tcache_delete(cache);
+	expect_all_back();
+}
+END_TEST
+
+enum { USUAL_64 = 32 * KIB / 64 };
+
+START_TEST(alone_only_a_stack_that_swings_often_has_room_for_it)
+{
+	setup_for(true);
+	struct tcache *cache = new_cache();
+	unsigned class = class_of_size(64);
+	swing(cache, class, 10000, 15);
+	ck_assert_uint_eq(room(cache, class), USUAL_64);
+	vm_tcache_collect(cache, fake_os_advance(1000));
+	swing(cache, class, 10000, 7);
+	ck_assert_uint_eq(room(cache, class), USUAL_64);
+	swing(cache, class, 10000, 3);
+	ck_assert_uint_eq(room(cache, class), MIB / 64);
+	vm_tcache_collect(cache, fake_os_advance(1000));
+	ck_assert_uint_eq(room(cache, class), MIB / 64);
+	swing(cache, class, MIB / 64 + 1, 1);
+	vm_tcache_collect(cache, fake_os_advance(1000));
+	ck_assert_uint_eq(room(cache, class), USUAL_64);
+	vm_tcache_delete(cache);
+	expect_all_back();
+}
+END_TEST
+
+START_TEST(alone_a_stack_that_swings_further_than_a_mebibyte_has_no_room_for_it)
+{
+	setup_for(true);
+	struct tcache *cache = new_cache();
+	unsigned class = class_of_size(80);
+	swing(cache, class, 10000, 15);
+	swing(cache, class, 14000, 20);
+	ck_assert_uint_eq(room(cache, class), 32 * KIB / 80);
+	ck_assert_uint_eq(cache->stacks[class].swings, 0);
+	vm_tcache_delete(cache);
+	expect_all_back();
+}
+END_TEST
+
+START_TEST(alone_a_stack_that_is_only_refilled_gets_128)
+{
+	setup_for(true);
+	struct tcache *cache = new_cache();
+	unsigned class = class_of_size(16);
+	for (int i = 0; i < MANY; i++)
+		must(alloc(cache, class));
+	ck_assert_uint_eq(room(cache, class), 128);
+}
+END_TEST
+
+START_TEST(alone_blocks_that_have_a_slab_each_have_no_room_for_swings)
+{
+	setup_for(true);
+	struct tcache *cache = new_cache();
+	unsigned class = class_of_size(64 * KIB);
+	must(vm_classes[class].slots == 1);
+	swing(cache, class, 15, 40);
+	ck_assert_uint_eq(room(cache, class), 4);
+	vm_tcache_delete(cache);
+	expect_all_back();
+}
+END_TEST
+
+START_TEST(alone_small_blocks_leave_no_room_to_others)
+{
+	setup_for(true);
+	struct tcache *cache = new_cache();
+	unsigned first = class_of_size(KIB);
+	for (unsigned class = first; class < first + 8; class++)
+		swing(cache, class, 512 * KIB / vm_classes[class].bytes, 40);
+	ck_assert_uint_gt(cache->room_bytes[ROOM_SHARED], 3 * MIB / 2);
+	ck_assert_uint_le(cache->room_bytes[ROOM_SHARED], 2 * MIB + (heap_used() + 512 * KIB) / 8);
+	for (unsigned class = class_of_size(64 * KIB); class < CLASS_COUNT; class++)
+		swing(cache, class, 5, 40);
+	ck_assert_uint_gt(cache->room_bytes[ROOM_SINGLE], 512 * KIB);
+	ck_assert_uint_le(cache->room_bytes[ROOM_SINGLE], (2 * MIB + (heap_used() + 5 * MIB) / 8) / 2);
+	vm_tcache_delete(cache);
+	expect_all_back();
 }
 END_TEST
 
@@ -815,17 +955,6 @@ START_TEST(idle_stacks_are_halved_and_at_last_given_up)
 	expect_all_back();
 }
 END_TEST
-
-/* No swings but a row; not idle. */
-static void collect_after_row(struct tcache *cache, unsigned class, uint8_t row)
-{
-	struct cache_stack *stack = &cache->stacks[class];
-	stack->swings = 0;
-	stack->row = row;
-	stack->refills = 1;
-	vm_tcache_collect(cache, fake_os_advance(1000));
-	check(cache);
-}
 
 START_TEST(the_room_of_swings_goes_with_all_but_half_of_the_usual_room)
 {
@@ -966,6 +1095,14 @@ int main(void)
 		with_no_bytes_for_caches_all_works_without_large_stacks,
 		misses_are_counted_up_to_the_greatest_number,
 		a_row_of_four_misses_is_a_swing,
+		no_more_than_four_swings_are_counted,
+		alone_a_row_of_two_misses_is_a_swing,
+		alone_nothing_is_shared,
+		alone_only_a_stack_that_swings_often_has_room_for_it,
+		alone_a_stack_that_swings_further_than_a_mebibyte_has_no_room_for_it,
+		alone_a_stack_that_is_only_refilled_gets_128,
+		alone_blocks_that_have_a_slab_each_have_no_room_for_swings,
+		alone_small_blocks_leave_no_room_to_others,
 		idle_stacks_are_halved_and_at_last_given_up,
 		the_room_of_swings_goes_with_all_but_half_of_the_usual_room,
 		the_older_half_is_flushed_and_the_newer_kept,
