@@ -241,10 +241,9 @@ static void count_miss(struct cache_stack *stack, unsigned class, bool flush)
 {
 	uint16_t *counter = flush ? &stack->flushes : &stack->refills;
 	*counter += *counter < UINT16_MAX;
-	const bool alone = lock_is_alone();
 	const bool turns = stack->flushed != flush;
-	if (turns && stack->row >= (alone ? SWING_ROW_ALONE : SWING_ROW))
-		stack->swings += stack->swings < (alone ? SWINGS_OFTEN : SWINGS);
+	if (turns && stack->row >= (lock_is_alone() ? SWING_ROW_ALONE : SWING_ROW))
+		stack->swings += stack->swings < (lock_is_alone() ? SWINGS_OFTEN : SWINGS);
 	else if (turns)
 		stack->swings -= stack->swings > 0;
 	if (turns) {
@@ -255,7 +254,7 @@ static void count_miss(struct cache_stack *stack, unsigned class, bool flush)
 	stack->row += stack->row < LONG_ROW;
 	size_t moved = stack_room(stack) / 2 * vm_classes[class].bytes;
 	stack->span = (uint8_t)min_size(stack->span + (moved + SPAN_UNIT / 2) / SPAN_UNIT, SPAN_MOST);
-	if (alone && stack->span == SPAN_MOST)
+	if (lock_is_alone() && stack->span == SPAN_MOST)
 		stack->swings = 0;
 }
 
