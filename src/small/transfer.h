@@ -7,7 +7,7 @@
  * fit although one was missed before - as long as what all have beyond their first rooms is little
  * beside the heap, and halves when it is not used. What lay unused for a while goes back to the slabs,
  * while others are at work (transfer.pml). One that is empty, or full, is passed by without its lock. A thread that is
- * alone does not come here (tcache.c).
+ * alone brings and takes large ones only (tcache.c).
  */
 #ifndef VM_TRANSFER_H
 #define VM_TRANSFER_H

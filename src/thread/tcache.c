@@ -23,7 +23,7 @@ __thread struct tcache *vm_tcache = (struct tcache *)&vm_tcache_none;
 #define MOST_BYTES (32 * KIB)
 #define SWING_BYTES (256 * KIB)
 #define OFTEN_BYTES (1 * MIB)
-enum { FIRST_LEAST = 2, FIRST_MOST = 8, MOST_LEAST = 4, MOST_BLOCKS = 16384 };
+enum { FIRST_LEAST = 2, FIRST_MOST = 8, MOST_LEAST = 4, MOST_BLOCKS = 4096, OFTEN_BLOCKS = 4 * MOST_BLOCKS };
 
 /*
  * A stack swings where its misses come in rows of the same kind: many blocks are taken, then many
@@ -37,8 +37,9 @@ enum { SWING_ROW = 4, SWINGS = 4, LONG_ROW = 16 };
  * through its slab costs 1 to 3 ns more, but comes in order of address, and what comes in the order in which it was
  * freed is slower to use as long as it lives. (29 programs of one thread: 0.99 of the time and 0.98 of the peak;
  * tables that are joined 0.87 to 0.95 of the time, DOM trees 0.90 to 0.94.) Only a stack of small blocks that swings so
- * often between two collections, and no further than OFTEN_BYTES, has room for it: those do not live long. (Batches of
- * 10,000: half of the time; November 2026.)
+ * often, of which each collection forgets half, and no further than OFTEN_BYTES, has room for it: those do not live
+ * long. (Batches of 10,000: half of the time; November 2026.) Two misses in a row will do: what happens so often is no
+ * chance.
  */
 enum { SWING_ROW_ALONE = 2, SWINGS_OFTEN = 32, SPAN_MOST = UINT8_MAX };
 #define SPAN_UNIT (OFTEN_BYTES / (SPAN_MOST + 1))
@@ -109,7 +110,8 @@ static size_t first_room(unsigned class)
 
 static size_t room_for(size_t bytes, unsigned class)
 {
-	return clamp_size(bytes / vm_classes[class].bytes, MOST_LEAST, MOST_BLOCKS);
+	size_t most = bytes > SWING_BYTES ? OFTEN_BLOCKS : MOST_BLOCKS;
+	return clamp_size(bytes / vm_classes[class].bytes, MOST_LEAST, most);
 }
 
 static bool swings_often(const struct cache_stack *stack, unsigned class)
@@ -135,9 +137,18 @@ static size_t most_room(const struct tcache *cache, unsigned class)
 	return both_ways ? most : min_size(most, ONE_WAY);
 }
 
-static bool keeps_swing_room(const struct cache_stack *stack, unsigned class)
+/* What of it stays at a collection. */
+static size_t kept_bytes(const struct cache_stack *stack, unsigned class)
 {
-	return lock_is_alone() ? swings_often(stack, class) : stack->swings || stack->row >= LONG_ROW;
+	if (lock_is_alone())
+		return swings_often(stack, class) ? OFTEN_BYTES : MOST_BYTES;
+	return stack->swings || stack->row >= LONG_ROW ? SWING_BYTES : MOST_BYTES;
+}
+
+/* Whether batches pass through the transfer cache. */
+static bool shares(unsigned class)
+{
+	return !lock_is_alone() || kind_of(class) == ROOM_SINGLE;
 }
 
 static unsigned misses_to_stay(unsigned class)
@@ -200,10 +211,7 @@ static bool may_have(const struct tcache *cache, enum room_kind kind, size_t byt
 		return false;
 	size_t own_of_kind = cache->room_bytes[kind] + bytes;
 	size_t most = vm_footprint_live(FOOTPRINT_HEAP) / 8 + ALL_ROOM_BYTES;
-	/* Nobody else needs any, but large blocks would be kept from others in small ones. (DOM trees: 30.2 MB instead
-	 * of 31.9 with them.) */
-	size_t others = lock_is_alone() && kind == ROOM_SHARED ? 0 : all[kind] + bytes;
-	return own_of_kind <= own_room_bytes[kind] || others + own_of_kind <= most;
+	return own_of_kind <= own_room_bytes[kind] || all[kind] + bytes + own_of_kind <= most;
 }
 
 /* Doubles the room of a stack where its misses and the options allow it. */
@@ -228,7 +236,7 @@ static void flush_oldest(struct cache_stack *stack, unsigned class, size_t count
 	if (!count)
 		return;
 	size_t left = count;
-	if (may_share && !lock_is_alone())
+	if (may_share && shares(class))
 		left -= vm_transfer_put(class, stack->floor, count);
 	if (left)
 		vm_bin_flush(class, stack->floor, left);
@@ -284,7 +292,7 @@ void *vm_tcache_refill_pop(struct tcache *cache, unsigned class)
 	size_t wanted = stack->refills > 1 ? stack_room(stack) / 2 : 0;
 	void *single;
 	void **blocks = wanted ? stack->floor : &single;
-	size_t count = wanted && !lock_is_alone() ? vm_transfer_get(class, blocks, wanted) : 0;
+	size_t count = wanted && shares(class) ? vm_transfer_get(class, blocks, wanted) : 0;
 	if (!count)
 		count = vm_bin_fill(class, cache->shard, blocks, max_size(wanted, 1));
 	if (!count)
@@ -299,11 +307,11 @@ void vm_tcache_note_refill(struct tcache *cache, unsigned class)
 	count_miss(&cache->stacks[class], class, false);
 }
 
-/* Takes back the room that a stack had for swings. */
+/* Takes back the room that a stack had for swings, if they are over. */
 static void shrink(struct tcache *cache, unsigned class)
 {
 	struct cache_stack *stack = &cache->stacks[class];
-	size_t room = room_for(MOST_BYTES, class);
+	size_t room = room_for(kept_bytes(stack, class), class);
 	if (stack_room(stack) <= room)
 		return;
 	if (stack_count(stack) > room / 2)
@@ -322,10 +330,10 @@ void vm_tcache_collect(struct tcache *cache, uint64_t now_ms)
 			flush_oldest(stack, class, (stack_count(stack) + 1) / 2, true);
 			if (!stack_count(stack))
 				set_room(cache, class, 0);
-		} else if (!keeps_swing_room(stack, class)) {
+		} else {
 			shrink(cache, class);
 		}
-		if (stack->swings > SWINGS)
+		if (lock_is_alone())
 			stack->swings /= 2;
 		stack->refills = 0;
 		stack->flushes = 0;
@@ -365,7 +373,7 @@ size_t vm_tcache_cached(const struct tcache *cache)
 	size_t bytes = 0;
 	for (unsigned class = 1; class < CLASS_COUNT; class++) {
 		size_t count = stack_count(&cache->stacks[class]);
-		if (count <= MOST_BLOCKS) /* else its thread is changing the stack right now */
+		if (count <= OFTEN_BLOCKS) /* else its thread is changing the stack right now */
 			bytes += count * vm_classes[class].bytes;
 	}
 	return bytes;

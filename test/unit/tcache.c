@@ -826,7 +826,7 @@ START_TEST(alone_a_row_of_two_misses_is_a_swing)
 }
 END_TEST
 
-START_TEST(alone_nothing_is_shared)
+START_TEST(alone_no_small_blocks_are_shared)
 {
 	setup_for(true);
 	struct tcache *cache = new_cache();
@@ -909,19 +909,44 @@ START_TEST(alone_blocks_that_have_a_slab_each_have_no_room_for_swings)
 }
 END_TEST
 
-START_TEST(alone_small_blocks_leave_no_room_to_others)
+START_TEST(alone_blocks_that_have_a_slab_each_are_shared)
+{
+	setup_for(true);
+	struct tcache *cache = new_cache();
+	swing(cache, class_of_size(64 * KIB), 15, 40);
+	ck_assert_uint_gt(vm_transfer_cached(), 0);
+	swing(cache, class_of_size(64 * KIB), 15, 1);
+	size_t before = vm_transfer_cached();
+	alloc_some(cache, class_of_size(64 * KIB), 6);
+	ck_assert_uint_lt(vm_transfer_cached(), before);
+}
+END_TEST
+
+START_TEST(alone_a_cache_leaves_as_much_as_it_takes_to_those_that_come_later)
 {
 	setup_for(true);
 	struct tcache *cache = new_cache();
 	unsigned first = class_of_size(KIB);
 	for (unsigned class = first; class < first + 8; class++)
 		swing(cache, class, 512 * KIB / vm_classes[class].bytes, 40);
-	ck_assert_uint_gt(cache->room_bytes[ROOM_SHARED], 3 * MIB / 2);
-	ck_assert_uint_le(cache->room_bytes[ROOM_SHARED], 2 * MIB + (heap_used() + 512 * KIB) / 8);
-	for (unsigned class = class_of_size(64 * KIB); class < CLASS_COUNT; class++)
-		swing(cache, class, 5, 40);
-	ck_assert_uint_gt(cache->room_bytes[ROOM_SINGLE], 512 * KIB);
-	ck_assert_uint_le(cache->room_bytes[ROOM_SINGLE], (2 * MIB + (heap_used() + 5 * MIB) / 8) / 2);
+	ck_assert_uint_gt(cache->room_bytes[ROOM_SHARED], MIB / 2);
+	ck_assert_uint_le(cache->room_bytes[ROOM_SHARED], (2 * MIB + (heap_used() + 512 * KIB) / 8) / 2);
+	vm_tcache_delete(cache);
+	expect_all_back();
+}
+END_TEST
+
+START_TEST(the_room_of_a_stack_that_swung_often_goes_when_threads_come)
+{
+	setup_for(true);
+	struct tcache *cache = new_cache();
+	unsigned class = class_of_size(16);
+	swing(cache, class, 10000, 40);
+	ck_assert_uint_eq(room(cache, class), 16384);
+	__libc_single_threaded = false;
+	swing(cache, class, 16384 + 1, 1);
+	vm_tcache_collect(cache, fake_os_advance(1000));
+	ck_assert_uint_eq(room(cache, class), 4096);
 	vm_tcache_delete(cache);
 	expect_all_back();
 }
@@ -1097,12 +1122,14 @@ int main(void)
 		a_row_of_four_misses_is_a_swing,
 		no_more_than_four_swings_are_counted,
 		alone_a_row_of_two_misses_is_a_swing,
-		alone_nothing_is_shared,
+		alone_no_small_blocks_are_shared,
 		alone_only_a_stack_that_swings_often_has_room_for_it,
 		alone_a_stack_that_swings_further_than_a_mebibyte_has_no_room_for_it,
 		alone_a_stack_that_is_only_refilled_gets_128,
 		alone_blocks_that_have_a_slab_each_have_no_room_for_swings,
-		alone_small_blocks_leave_no_room_to_others,
+		alone_blocks_that_have_a_slab_each_are_shared,
+		alone_a_cache_leaves_as_much_as_it_takes_to_those_that_come_later,
+		the_room_of_a_stack_that_swung_often_goes_when_threads_come,
 		idle_stacks_are_halved_and_at_last_given_up,
 		the_room_of_swings_goes_with_all_but_half_of_the_usual_room,
 		the_older_half_is_flushed_and_the_newer_kept,
