@@ -33,7 +33,7 @@ enum { FIRST_LEAST = 2, FIRST_MOST = 8, MOST_LEAST = 4, MOST_BLOCKS = 4096, OFTE
 enum { SWING_ROW = 4, SWINGS = 4, LONG_ROW = 16 };
 
 /*
- * A thread that is alone has no transfer cache behind its own, nor room for swings that are rare: a block that goes
+ * A thread that is alone has no transfer cache for small blocks, nor room for swings that are rare: a block that goes
  * through its slab costs 1 to 3 ns more, but comes in order of address, and what comes in the order in which it was
  * freed is slower to use as long as it lives. (29 programs of one thread: 0.99 of the time and 0.98 of the peak;
  * tables that are joined 0.87 to 0.95 of the time, DOM trees 0.90 to 0.94.) Only a stack of small blocks that swings so
@@ -108,45 +108,31 @@ static size_t first_room(unsigned class)
 		       : clamp_size(FIRST_BYTES / vm_classes[class].bytes, FIRST_LEAST, FIRST_MOST);
 }
 
-static size_t room_for(size_t bytes, unsigned class)
+/* The most room of a stack, which with threads depends on whether it swings. */
+static size_t room_for(const struct cache_stack *stack, unsigned class, bool swings)
 {
-	size_t most = bytes > SWING_BYTES ? OFTEN_BLOCKS : MOST_BLOCKS;
-	return clamp_size(bytes / vm_classes[class].bytes, MOST_LEAST, most);
-}
-
-static bool swings_often(const struct cache_stack *stack, unsigned class)
-{
-	return stack->swings >= SWINGS_OFTEN && kind_of(class) == ROOM_SHARED;
-}
-
-static size_t most_bytes(const struct tcache *cache, unsigned class, bool both_ways)
-{
-	const struct cache_stack *stack = &cache->stacks[class];
-	if (lock_is_alone())
-		return swings_often(stack, class) ? OFTEN_BYTES : MOST_BYTES;
-	bool swings = (stack->swings >= SWINGS || stack->row >= LONG_ROW) &&
-		      (both_ways || sum_of_kinds(cache->room_bytes) < ONE_WAY_BYTES);
-	return swings ? SWING_BYTES : MOST_BYTES;
+	size_t bytes = MOST_BYTES;
+	size_t blocks = MOST_BLOCKS;
+	if (!lock_is_alone()) {
+		bytes = swings ? SWING_BYTES : MOST_BYTES;
+	} else if (stack->swings >= SWINGS_OFTEN && kind_of(class) == ROOM_SHARED) {
+		bytes = OFTEN_BYTES;
+		blocks = OFTEN_BLOCKS;
+	}
+	return clamp_size(bytes / vm_classes[class].bytes, MOST_LEAST, blocks);
 }
 
 static size_t most_room(const struct tcache *cache, unsigned class)
 {
 	const struct cache_stack *stack = &cache->stacks[class];
 	bool both_ways = stack->refills && stack->flushes;
-	size_t most = room_for(most_bytes(cache, class, both_ways), class);
+	bool swings = (stack->swings >= SWINGS || stack->row >= LONG_ROW) &&
+		      (both_ways || sum_of_kinds(cache->room_bytes) < ONE_WAY_BYTES);
+	size_t most = room_for(stack, class, swings);
 	return both_ways ? most : min_size(most, ONE_WAY);
 }
 
-/* What of it stays at a collection. */
-static size_t kept_bytes(const struct cache_stack *stack, unsigned class)
-{
-	if (lock_is_alone())
-		return swings_often(stack, class) ? OFTEN_BYTES : MOST_BYTES;
-	return stack->swings || stack->row >= LONG_ROW ? SWING_BYTES : MOST_BYTES;
-}
-
-/* Whether batches pass through the transfer cache. */
-static bool shares(unsigned class)
+static bool uses_transfer(unsigned class)
 {
 	return !lock_is_alone() || kind_of(class) == ROOM_SINGLE;
 }
@@ -231,12 +217,12 @@ static bool grow(struct tcache *cache, unsigned class)
 }
 
 /* Returns the `count` oldest blocks: to the transfer cache, as far as it takes them, if that is to have them. */
-static void flush_oldest(struct cache_stack *stack, unsigned class, size_t count, bool may_share)
+static void flush_oldest(struct cache_stack *stack, unsigned class, size_t count, bool may_transfer)
 {
 	if (!count)
 		return;
 	size_t left = count;
-	if (may_share && shares(class))
+	if (may_transfer && uses_transfer(class))
 		left -= vm_transfer_put(class, stack->floor, count);
 	if (left)
 		vm_bin_flush(class, stack->floor, left);
@@ -245,25 +231,35 @@ static void flush_oldest(struct cache_stack *stack, unsigned class, size_t count
 	stack->top = stack->floor + kept;
 }
 
+/* From a row of misses of one kind to one of the other. */
+static void turn(struct cache_stack *stack, bool flush)
+{
+	if (stack->row >= (lock_is_alone() ? SWING_ROW_ALONE : SWING_ROW))
+		stack->swings += stack->swings < (lock_is_alone() ? SWINGS_OFTEN : SWINGS);
+	else
+		stack->swings -= stack->swings > 0;
+	stack->flushed = flush;
+	stack->row = 0;
+	stack->span = 0;
+}
+
+static void count_span(struct cache_stack *stack, unsigned class)
+{
+	size_t moved = stack_room(stack) / 2 * vm_classes[class].bytes;
+	stack->span = (uint8_t)min_size(stack->span + (moved + SPAN_UNIT / 2) / SPAN_UNIT, SPAN_MOST);
+	if (stack->span == SPAN_MOST)
+		stack->swings = 0;
+}
+
 static void count_miss(struct cache_stack *stack, unsigned class, bool flush)
 {
 	uint16_t *counter = flush ? &stack->flushes : &stack->refills;
 	*counter += *counter < UINT16_MAX;
-	const bool turns = stack->flushed != flush;
-	if (turns && stack->row >= (lock_is_alone() ? SWING_ROW_ALONE : SWING_ROW))
-		stack->swings += stack->swings < (lock_is_alone() ? SWINGS_OFTEN : SWINGS);
-	else if (turns)
-		stack->swings -= stack->swings > 0;
-	if (turns) {
-		stack->flushed = flush;
-		stack->row = 0;
-		stack->span = 0;
-	}
+	if (stack->flushed != flush)
+		turn(stack, flush);
 	stack->row += stack->row < LONG_ROW;
-	size_t moved = stack_room(stack) / 2 * vm_classes[class].bytes;
-	stack->span = (uint8_t)min_size(stack->span + (moved + SPAN_UNIT / 2) / SPAN_UNIT, SPAN_MOST);
-	if (lock_is_alone() && stack->span == SPAN_MOST)
-		stack->swings = 0;
+	if (lock_is_alone())
+		count_span(stack, class);
 }
 
 void vm_tcache_flush_push(struct tcache *cache, unsigned class, void *block)
@@ -292,7 +288,7 @@ void *vm_tcache_refill_pop(struct tcache *cache, unsigned class)
 	size_t wanted = stack->refills > 1 ? stack_room(stack) / 2 : 0;
 	void *single;
 	void **blocks = wanted ? stack->floor : &single;
-	size_t count = wanted && shares(class) ? vm_transfer_get(class, blocks, wanted) : 0;
+	size_t count = wanted && uses_transfer(class) ? vm_transfer_get(class, blocks, wanted) : 0;
 	if (!count)
 		count = vm_bin_fill(class, cache->shard, blocks, max_size(wanted, 1));
 	if (!count)
@@ -311,7 +307,7 @@ void vm_tcache_note_refill(struct tcache *cache, unsigned class)
 static void shrink(struct tcache *cache, unsigned class)
 {
 	struct cache_stack *stack = &cache->stacks[class];
-	size_t room = room_for(kept_bytes(stack, class), class);
+	size_t room = room_for(stack, class, stack->swings || stack->row >= LONG_ROW);
 	if (stack_room(stack) <= room)
 		return;
 	if (stack_count(stack) > room / 2)

@@ -33,7 +33,7 @@ struct cache_stack {
 	uint16_t flushes;
 	bool flushed;   /* the last miss was a flush */
 	uint8_t row;    /* so many misses of its kind came in a row, up to LONG_ROW */
-	uint8_t span;   /* and moved so many units of blocks, up to SPAN_MOST */
+	uint8_t span;   /* and, of a thread that is alone, moved so many units of blocks, up to SPAN_MOST */
 	uint8_t swings; /* one up at the end of a row that is a swing, one down at that of a shorter one (tcache.c) */
 };
 

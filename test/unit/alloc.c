@@ -15,8 +15,8 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
-
 #include <sys/single_threaded.h>
+
 #include <vmalloc.h>
 
 static struct vm_stats stats(void)

@@ -983,7 +983,6 @@ END_TEST
 
 START_TEST(the_room_of_swings_goes_with_all_but_half_of_the_usual_room)
 {
-	enum { USUAL = 32 * KIB / 64 };
 	setup();
 	struct tcache *cache = new_cache();
 	unsigned class = class_of_size(64);
@@ -993,7 +992,7 @@ START_TEST(the_room_of_swings_goes_with_all_but_half_of_the_usual_room)
 	collect_after_row(cache, class, 16); /* a long one */
 	ck_assert_uint_eq(room(cache, class), 4096);
 	collect_after_row(cache, class, 15);
-	ck_assert_uint_eq(room(cache, class), USUAL);
+	ck_assert_uint_eq(room(cache, class), USUAL_64);
 	ck_assert_uint_eq(count(cache, class), 100);
 
 	swing(cache, class, MANY, 10);
@@ -1003,22 +1002,22 @@ START_TEST(the_room_of_swings_goes_with_all_but_half_of_the_usual_room)
 	check(cache);
 	vm_transfer_trim();
 	collect_after_row(cache, class, 15);
-	ck_assert_uint_eq(room(cache, class), USUAL);
-	ck_assert_uint_eq(count(cache, class), USUAL / 2);
+	ck_assert_uint_eq(room(cache, class), USUAL_64);
+	ck_assert_uint_eq(count(cache, class), USUAL_64 / 2);
 	ck_assert_uint_ge(vm_transfer_cached(), 64 * KIB);
 
 	/* What is full in the usual room stays so. */
-	while (count(cache, class) < USUAL)
+	while (count(cache, class) < USUAL_64)
 		give(cache, class, alloc_uncached());
 	collect_after_row(cache, class, 15);
-	ck_assert_uint_eq(count(cache, class), USUAL);
+	ck_assert_uint_eq(count(cache, class), USUAL_64);
 	cache->stacks[class].flushes = 1;
 	vm_tcache_collect(cache, fake_os_advance(1000));
-	ck_assert_uint_eq(count(cache, class), USUAL);
+	ck_assert_uint_eq(count(cache, class), USUAL_64);
 	vm_transfer_trim();
 	vm_tcache_collect(cache, fake_os_advance(1000)); /* idle */
-	ck_assert_uint_eq(count(cache, class), USUAL / 2);
-	ck_assert_uint_eq(vm_transfer_cached(), USUAL / 2 * 64);
+	ck_assert_uint_eq(count(cache, class), USUAL_64 / 2);
+	ck_assert_uint_eq(vm_transfer_cached(), USUAL_64 / 2 * 64);
 }
 END_TEST
 

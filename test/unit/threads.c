@@ -24,8 +24,8 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
-
 #include <sys/single_threaded.h>
+
 #include <vmalloc.h>
 
 enum { THREADS = 4, GENERATIONS = 3, STEPS = 4000, HELD = 150, SHARED = 64, ENDS = 48 };
