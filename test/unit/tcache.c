@@ -922,31 +922,133 @@ START_TEST(alone_blocks_that_have_a_slab_each_are_shared)
 }
 END_TEST
 
-START_TEST(alone_a_cache_leaves_as_much_as_it_takes_to_those_that_come_later)
+static void swing_often_in_many_classes(struct tcache *cache)
+{
+	unsigned first = class_of_size(KIB);
+	for (unsigned class = first; class < first + 12; class++)
+		swing(cache, class, 512 * KIB / vm_classes[class].bytes, 40);
+}
+
+START_TEST(alone_a_cache_leaves_nothing_to_others)
 {
 	setup_for(true);
 	struct tcache *cache = new_cache();
-	unsigned first = class_of_size(KIB);
-	for (unsigned class = first; class < first + 8; class++)
-		swing(cache, class, 512 * KIB / vm_classes[class].bytes, 40);
-	ck_assert_uint_gt(cache->room_bytes[ROOM_SHARED], MIB / 2);
-	ck_assert_uint_le(cache->room_bytes[ROOM_SHARED], (2 * MIB + (heap_used() + 512 * KIB) / 8) / 2);
+	swing_often_in_many_classes(cache);
+	ck_assert_uint_le(cache->room_bytes[ROOM_SHARED], 2 * MIB + (heap_used() + 512 * KIB) / 8);
+	ck_assert_uint_gt(cache->room_bytes[ROOM_SHARED], (2 * MIB + (heap_used() + 512 * KIB) / 8) / 2);
 	vm_tcache_delete(cache);
 	expect_all_back();
 }
 END_TEST
 
-START_TEST(the_room_of_a_stack_that_swung_often_goes_when_threads_come)
+START_TEST(alone_a_cache_may_have_all_of_cache_bytes)
+{
+	setup_for(true);
+	unsigned class = class_of_size(64);
+	size_t most = MIB - 64 * first_room(class);
+	vm_options.cache_bytes = most;
+	struct tcache *cache = new_cache();
+	swing(cache, class, 10000, 40);
+	ck_assert_uint_eq(room_bytes(cache), most);
+	swing_often_in_many_classes(cache);
+	ck_assert_uint_eq(room_bytes(cache), most);
+}
+END_TEST
+
+START_TEST(alone_blocks_that_have_a_slab_each_leave_as_much_room)
 {
 	setup_for(true);
 	struct tcache *cache = new_cache();
-	unsigned class = class_of_size(16);
-	swing(cache, class, 10000, 40);
-	ck_assert_uint_eq(room(cache, class), 16384);
+	swing(cache, class_of_size(512 * KIB), 4, 20);
+	swing(cache, class_of_size(768 * KIB), 4, 20);
+	ck_assert_uint_gt(cache->room_bytes[ROOM_SINGLE], 512 * KIB);
+	ck_assert_uint_le(cache->room_bytes[ROOM_SINGLE], (2 * MIB + heap_used() / 8) / 2);
+	vm_tcache_delete(cache);
+	expect_all_back();
+}
+END_TEST
+
+START_TEST(what_a_cache_took_while_alone_is_not_missed_by_those_that_come_later)
+{
+	setup_for(true);
+	struct tcache *first = new_cache();
+	swing_often_in_many_classes(first);
+	size_t taken = room_bytes(first);
+	vm_tcache_count_room(first); /* as a forked child does */
 	__libc_single_threaded = false;
-	swing(cache, class, 16384 + 1, 1);
-	vm_tcache_collect(cache, fake_os_advance(1000));
-	ck_assert_uint_eq(room(cache, class), 4096);
+	struct tcache *second = new_cache();
+	swing_far_in_many_classes(second);
+	ck_assert_uint_eq(room_bytes(first), taken);
+	ck_assert_uint_gt(second->room_bytes[ROOM_SHARED], MIB);
+	vm_tcache_delete(second);
+	vm_tcache_delete(first);
+	expect_all_back();
+}
+END_TEST
+
+static void expect_all_given_back_at_a_miss(void miss(struct tcache *cache))
+{
+	setup_for(true);
+	struct tcache *cache = new_cache();
+	for (unsigned class = class_of_size(16); class <= class_of_size(64); class++)
+		swing(cache, class, 10000, 40);
+	ck_assert_uint_ge(room(cache, class_of_size(16)), 16384);
+	__libc_single_threaded = false;
+	miss(cache);
+	ck_assert_uint_eq(room_bytes(cache), 0);
+	check(cache);
+	ck_assert_uint_eq(vm_transfer_cached(), 0);
+	for (unsigned class = class_of_size(16); class < class_of_size(64); class++)
+		ck_assert_uint_eq(room(cache, class), 0);
+	ck_assert_uint_le(vm_tcache_cached(cache), 256);
+}
+
+static void refill(struct tcache *cache)
+{
+	unsigned class = class_of_size(64);
+	while (tcache_top(cache, class))
+		must(alloc(cache, class));
+	must(alloc(cache, class));
+}
+
+static void flush(struct tcache *cache)
+{
+	unsigned class = class_of_size(64);
+	while (tcache_push(cache, class, alloc_uncached()))
+		continue;
+	give(cache, class, alloc_uncached());
+}
+
+static void note_refill(struct tcache *cache)
+{
+	vm_tcache_note_refill(cache, class_of_size(64));
+}
+
+START_TEST(with_the_first_threads_a_cache_gives_back_what_it_took_at_a_refill)
+{
+	expect_all_given_back_at_a_miss(refill);
+}
+END_TEST
+
+START_TEST(with_the_first_threads_a_cache_gives_back_what_it_took_at_a_flush)
+{
+	expect_all_given_back_at_a_miss(flush);
+}
+END_TEST
+
+START_TEST(with_the_first_threads_a_cache_gives_back_what_it_took_where_a_block_comes_from_elsewhere)
+{
+	expect_all_given_back_at_a_miss(note_refill);
+}
+END_TEST
+
+START_TEST(with_the_first_threads_a_cache_gives_back_only_once)
+{
+	setup_for(true);
+	struct tcache *cache = new_cache();
+	__libc_single_threaded = false;
+	swing(cache, class_of_size(64), 10000, 10);
+	ck_assert_uint_eq(room(cache, class_of_size(64)), 256 * KIB / 64);
 	vm_tcache_delete(cache);
 	expect_all_back();
 }
@@ -1127,8 +1229,14 @@ int main(void)
 		alone_a_stack_that_is_only_refilled_gets_128,
 		alone_blocks_that_have_a_slab_each_have_no_room_for_swings,
 		alone_blocks_that_have_a_slab_each_are_shared,
-		alone_a_cache_leaves_as_much_as_it_takes_to_those_that_come_later,
-		the_room_of_a_stack_that_swung_often_goes_when_threads_come,
+		alone_a_cache_leaves_nothing_to_others,
+		alone_a_cache_may_have_all_of_cache_bytes,
+		alone_blocks_that_have_a_slab_each_leave_as_much_room,
+		what_a_cache_took_while_alone_is_not_missed_by_those_that_come_later,
+		with_the_first_threads_a_cache_gives_back_what_it_took_at_a_refill,
+		with_the_first_threads_a_cache_gives_back_what_it_took_at_a_flush,
+		with_the_first_threads_a_cache_gives_back_what_it_took_where_a_block_comes_from_elsewhere,
+		with_the_first_threads_a_cache_gives_back_only_once,
 		idle_stacks_are_halved_and_at_last_given_up,
 		the_room_of_swings_goes_with_all_but_half_of_the_usual_room,
 		the_older_half_is_flushed_and_the_newer_kept,
