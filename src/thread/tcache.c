@@ -6,6 +6,7 @@
 #include "meta/meta.h"
 #include "os/conf.h"
 #include "os/lock.h"
+#include "os/os.h"
 #include "small/bin.h"
 #include "small/transfer.h"
 
@@ -33,16 +34,18 @@ enum { FIRST_LEAST = 2, FIRST_MOST = 8, MOST_LEAST = 4, MOST_BLOCKS = 4096, OFTE
 enum { SWING_ROW = 4, SWINGS = 4, LONG_ROW = 16 };
 
 /*
- * A thread that is alone has no transfer cache for small blocks, nor room for swings that are rare: a block that goes
- * through its slab costs 1 to 3 ns more, but comes in order of address, and what comes in the order in which it was
- * freed is slower to use as long as it lives. (29 programs of one thread: 0.99 of the time and 0.98 of the peak;
- * tables that are joined 0.87 to 0.95 of the time, DOM trees 0.90 to 0.94.) Only a stack of small blocks that swings so
- * often, of which each collection forgets half, and no further than OFTEN_BYTES, has room for it: those do not live
- * long. (Batches of 10,000: half of the time; November 2026.) Two misses in a row will do: what happens so often is no
- * chance.
+ * A thread that is alone has no transfer cache for small blocks, nor room for swings that are rare: a block of up to
+ * 1 KiB that goes through its slab costs 1 to 3 ns more, but comes in order of address, and what comes in the order in
+ * which it was freed is slower to use as long as it lives. (29 programs of one thread: 0.99 of the time and 0.98 of
+ * the peak; tables that are joined 0.87 to 0.95 of the time, DOM trees 0.90 to 0.94.) Only a stack of small blocks that
+ * swings so often, of which each collection forgets half, and no further than SPAN_BYTES, has room for it: those do
+ * not live long. (Batches of 10,000: half of the time. Batches of 1 to 4 MiB of blocks of 128 B to 32 KiB take 1.4 to
+ * 3.5 times as long where no swing may exceed 1 MiB; November 2026.) Two misses in a row will do: what happens so
+ * often is no chance.
  */
 enum { SWING_ROW_ALONE = 2, SWINGS_OFTEN = 32, SPAN_MOST = UINT8_MAX };
-#define SPAN_UNIT (OFTEN_BYTES / (SPAN_MOST + 1))
+#define SPAN_BYTES (4 * MIB)
+#define SPAN_UNIT (SPAN_BYTES / (SPAN_MOST + 1))
 
 /* Enough to amortise a lock for threads that only allocate or only free; beyond MOST_BYTES as long as
  * all stacks of the cache have room for less than so many bytes. Misses there come in long rows for every
@@ -59,11 +62,11 @@ enum { ONE_WAY = 128 };
 enum { SINGLE_MISSES_TO_STAY = 32, MISSES_TO_STAY = 8 };
 
 /*
- * Room of a kind: a cache leaves the others as much of so much and an eighth of the heap; some it may have in any
- * case. (4 threads that pass on blocks of 32 to 432 B, 4,096 each at most: a peak of 6 MB instead of 17 without a
- * bound, in the same time. What node asked for: 138 MB instead of 141 with half of the heap. gawk with strings that
- * grow: 43 MB instead of 46 without it for blocks with a slab each. 32 threads with live sets of 16 B to 4 KiB: 0.81
- * of the peak that they have with 512 KiB of their own, in 1.00 to 1.02 of the time; November 2026.)
+ * Room of a kind: of so much and an eighth of the heap a cache leaves the others as much, if it `counts`; some it may
+ * have in any case. (4 threads that pass on blocks of 32 to 432 B, 4,096 each at most: a peak of 6 MB instead of 17
+ * without a bound, in the same time. What node asked for: 138 MB instead of 141 with half of the heap. gawk with
+ * strings that grow: 43 MB instead of 46 without it for blocks with a slab each. 32 threads with live sets of 16 B to 4
+ * KiB: 0.81 of the peak that they have with 512 KiB of their own, in 1.00 to 1.02 of the time; November 2026.)
  */
 #define ALL_ROOM_BYTES (2 * MIB)
 static const size_t own_room_bytes[ROOM_KINDS] = {[ROOM_SHARED] = 128 * KIB, [ROOM_SINGLE] = 512 * KIB};
@@ -149,7 +152,7 @@ struct tcache *vm_tcache_new(unsigned shard)
 	struct tcache *cache = vm_meta_alloc(sizeof *cache);
 	if (!cache)
 		return NULL;
-	*cache = (struct tcache){.shard = shard, .has_others = !lock_is_alone()};
+	*cache = (struct tcache){.shard = shard, .counts_all = !lock_is_alone()};
 	return cache;
 }
 
@@ -159,13 +162,13 @@ static size_t counted_room(unsigned class, size_t room)
 }
 
 /*
- * As long as a thread is alone it takes all the room for small blocks that there is, and nobody misses it. (Batches of
- * 10,000 blocks of 16 B to 1 KiB: 0.67 of the time. With that of blocks that have a slab each, too, DOM trees have 1.05
- * of the peak; November 2026.)
+ * As long as a thread is alone it takes all the room for small blocks that there is, and leaves none, which nobody
+ * misses. (Batches of 10,000 blocks of 16 B to 1 KiB: 0.67 of the time that they take with half of it. With that of
+ * blocks that have a slab each, too, DOM trees have 1.05 of the peak; November 2026.)
  */
 static bool counts(const struct tcache *cache, enum room_kind kind)
 {
-	return cache->has_others || kind == ROOM_SINGLE;
+	return cache->counts_all || kind == ROOM_SINGLE;
 }
 
 static void change_room(struct tcache *cache, unsigned class, size_t from, size_t to)
@@ -265,14 +268,15 @@ static void count_span(struct cache_stack *stack, unsigned class)
 
 static void begin_to_leave_room(struct tcache *cache)
 {
+	os_note_time(); /* for slabs that become empty: the last miss may be long ago */
 	vm_tcache_trim(cache);
-	cache->has_others = true;
+	cache->counts_all = true;
 }
 
 static void count_miss(struct tcache *cache, unsigned class, bool flush)
 {
 	struct cache_stack *stack = &cache->stacks[class];
-	if (UNLIKELY(!cache->has_others && !lock_is_alone()))
+	if (UNLIKELY(!cache->counts_all && !lock_is_alone()))
 		begin_to_leave_room(cache);
 	uint16_t *counter = flush ? &stack->flushes : &stack->refills;
 	*counter += *counter < UINT16_MAX;
@@ -363,6 +367,7 @@ void vm_tcache_trim(struct tcache *cache)
 		struct cache_stack *stack = &cache->stacks[class];
 		flush_oldest(stack, class, stack_count(stack), false);
 		set_room(cache, class, 0);
+		stack->swings = 0;
 	}
 }
 

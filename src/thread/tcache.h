@@ -48,7 +48,7 @@ struct tcache {
 	size_t left_bytes;    /* and what is in it */
 	uint32_t misses;      /* by which alloc.c paces the work that comes due with time */
 	size_t room_bytes[ROOM_KINDS]; /* what the stacks have room for, beyond first ones */
-	bool has_others;               /* there were threads: what counts is more then (tcache.c) */
+	bool counts_all;               /* for small blocks, too: there were threads at one of its misses (tcache.c) */
 	unsigned shard;
 	struct vm_failure failure; /* the thread's last (failure.c) */
 };

@@ -871,14 +871,18 @@ START_TEST(alone_only_a_stack_that_swings_often_has_room_for_it)
 }
 END_TEST
 
-START_TEST(alone_a_stack_that_swings_further_than_a_mebibyte_has_no_room_for_it)
+START_TEST(alone_a_stack_that_swings_further_than_4_MiB_has_no_room_for_it)
 {
 	setup_for(true);
 	struct tcache *cache = new_cache();
-	unsigned class = class_of_size(80);
-	swing(cache, class, 10000, 15);
-	swing(cache, class, 14000, 20);
-	ck_assert_uint_eq(room(cache, class), 32 * KIB / 80);
+	unsigned class = class_of_size(KIB);
+	swing(cache, class, 3500, 40);
+	ck_assert_uint_eq(room(cache, class), MIB / KIB);
+	swing(cache, class, 4700, 1);
+	vm_tcache_collect(cache, fake_os_advance(1000));
+	ck_assert_uint_eq(room(cache, class), 32);
+	swing(cache, class, 4700, 40);
+	ck_assert_uint_eq(room(cache, class), 32);
 	ck_assert_uint_eq(cache->stacks[class].swings, 0);
 	vm_tcache_delete(cache);
 	expect_all_back();
@@ -994,13 +998,22 @@ static void expect_all_given_back_at_a_miss(void miss(struct tcache *cache))
 		swing(cache, class, 10000, 40);
 	ck_assert_uint_ge(room(cache, class_of_size(16)), 16384);
 	__libc_single_threaded = false;
+	const uint64_t reads = fake_os.clock_reads;
 	miss(cache);
+	ck_assert_uint_gt(fake_os.clock_reads, reads); /* what is freed was not free since the last miss */
 	ck_assert_uint_eq(room_bytes(cache), 0);
 	check(cache);
 	ck_assert_uint_eq(vm_transfer_cached(), 0);
+	for (unsigned class = class_of_size(16); class <= class_of_size(64); class++)
+		ck_assert_uint_eq(cache->stacks[class].swings, 0);
 	for (unsigned class = class_of_size(16); class < class_of_size(64); class++)
 		ck_assert_uint_eq(room(cache, class), 0);
 	ck_assert_uint_le(vm_tcache_cached(cache), 256);
+
+	/* Nothing is taken from what all have that never counted. */
+	struct tcache *other = new_cache();
+	swing_far_in_many_classes(other);
+	ck_assert_uint_gt(other->room_bytes[ROOM_SHARED], MIB);
 }
 
 static void refill(struct tcache *cache)
@@ -1225,7 +1238,7 @@ int main(void)
 		alone_a_row_of_two_misses_is_a_swing,
 		alone_no_small_blocks_are_shared,
 		alone_only_a_stack_that_swings_often_has_room_for_it,
-		alone_a_stack_that_swings_further_than_a_mebibyte_has_no_room_for_it,
+		alone_a_stack_that_swings_further_than_4_MiB_has_no_room_for_it,
 		alone_a_stack_that_is_only_refilled_gets_128,
 		alone_blocks_that_have_a_slab_each_have_no_room_for_swings,
 		alone_blocks_that_have_a_slab_each_are_shared,
