@@ -640,6 +640,24 @@ START_TEST(a_cache_takes_no_more_than_it_leaves_to_the_others)
 }
 END_TEST
 
+START_TEST(in_a_child_the_room_of_the_caches_that_are_left_counts)
+{
+	setup();
+	vm_options.cache_bytes = MIB;
+	struct tcache *caches[] = {new_cache(), new_cache()};
+	size_t left = MIB;
+	for (size_t i = 0; i < 2; i++) {
+		for (unsigned class = class_of_size(1024); class <= class_of_size(2048); class++)
+			swing(caches[i], class, 1000, 5);
+		vm_tcache_forget_room();
+		vm_tcache_count_room(caches[i]);
+		ck_assert_uint_le(room_bytes(caches[i]), left / 2);
+		ck_assert_uint_ge(room_bytes(caches[i]), left / 4);
+		left -= room_bytes(caches[i]);
+	}
+}
+END_TEST
+
 enum { FAR_CLASSES = 33 };
 
 static void swing_far_in_many_classes(struct tcache *cache)
@@ -1226,6 +1244,7 @@ int main(void)
 		blocks_above_1_kib_stay_from_the_eighth_miss_on,
 		blocks_that_have_a_slab_each_stay_from_the_32nd_miss_on,
 		a_cache_takes_no_more_than_it_leaves_to_the_others,
+		in_a_child_the_room_of_the_caches_that_are_left_counts,
 		caches_of_a_small_heap_have_room_for_2_MiB_and_an_eighth_of_it,
 		each_of_32_caches_has_room_for_128_KiB_beyond_first_stacks,
 		each_of_16_caches_has_room_for_512_KiB_of_blocks_that_have_a_slab_each,
