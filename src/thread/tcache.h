@@ -47,8 +47,8 @@ struct tcache {
 	uint64_t goes_ms;     /* of one that was left: when it is deleted */
 	size_t left_bytes;    /* and what is in it */
 	uint32_t misses;      /* by which alloc.c paces the work that comes due with time */
-	size_t room_bytes[ROOM_KINDS]; /* what the stacks have room for, beyond first ones */
-	bool counts_all;               /* for small blocks, too: there were threads at one of its misses (tcache.c) */
+	size_t room_bytes[ROOM_KINDS]; /* what the stacks have room for, beyond first ones, which counts */
+	bool counts_all;               /* that for small blocks, too: there were threads at a miss (tcache.c) */
 	unsigned shard;
 	struct vm_failure failure; /* the thread's last (failure.c) */
 };
