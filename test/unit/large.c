@@ -772,6 +772,22 @@ START_TEST(a_block_that_may_not_move_is_lengthened_only_at_the_end_of_its_map)
 }
 END_TEST
 
+START_TEST(where_it_is_tight_a_block_is_mapped_only_at_any_price)
+{
+	setup();
+	char *blocks[5];
+	alloc_blocks(blocks, 5);
+	fake_os.map_limit = fake_maps.count;
+	vm_options.map_count = true;
+	ck_assert(vm_large_free(blocks[1])); /* leads to a reading: TIGHT */
+	vm_large_tick(fake_os_advance(100000));
+	ck_assert_uint_eq(stats().map_tight, 1);
+	size_t dirty;
+	ck_assert_ptr_null(vm_large_alloc(16 * MIB, 16, &dirty));
+	ck_assert_ptr_nonnull(vm_large_alloc_at_any_price(16 * MIB, 16, &dirty)); /* beside the others: no new map */
+}
+END_TEST
+
 START_TEST(what_the_kernel_does_not_unmap_is_purged_kept_and_unmapped_later)
 {
 	setup();
@@ -1259,6 +1275,7 @@ int main(void)
 		trim_says_what_it_gave_back,
 		a_block_that_cannot_grow_counts_as_no_more_maps,
 		a_block_that_may_not_move_is_lengthened_only_at_the_end_of_its_map,
+		where_it_is_tight_a_block_is_mapped_only_at_any_price,
 		what_the_kernel_does_not_unmap_is_purged_kept_and_unmapped_later,
 		trim_unmaps_clean_ranges_once_there_is_room,
 		a_range_that_goes_makes_room_for_one_that_could_not,
