@@ -756,16 +756,22 @@ START_TEST(a_block_that_cannot_grow_counts_as_no_more_maps)
 }
 END_TEST
 
-START_TEST(a_block_that_may_not_move_is_lengthened_only_at_the_end_of_its_map)
+/* Blocks of 1 MiB in one map, of which the second is free, and no more maps. */
+static void setup_tight(char *blocks[5])
 {
 	setup();
-	char *blocks[5];
 	alloc_blocks(blocks, 5);
 	fake_os.map_limit = fake_maps.count;
 	vm_options.map_count = true;
 	ck_assert(vm_large_free(blocks[1])); /* leads to a reading: TIGHT */
 	vm_large_tick(fake_os_advance(100000));
 	ck_assert_uint_eq(stats().map_tight, 1);
+}
+
+START_TEST(a_block_that_may_not_move_is_lengthened_only_at_the_end_of_its_map)
+{
+	char *blocks[5];
+	setup_tight(blocks);
 	const uint64_t calls = fake_os.calls;
 	ck_assert_ptr_null(vm_large_move(blocks[4], 2 * MIB)); /* blocks[3] is above it */
 	ck_assert_uint_eq(fake_os.calls, calls);
@@ -774,14 +780,8 @@ END_TEST
 
 START_TEST(where_it_is_tight_a_block_is_mapped_only_at_any_price)
 {
-	setup();
 	char *blocks[5];
-	alloc_blocks(blocks, 5);
-	fake_os.map_limit = fake_maps.count;
-	vm_options.map_count = true;
-	ck_assert(vm_large_free(blocks[1])); /* leads to a reading: TIGHT */
-	vm_large_tick(fake_os_advance(100000));
-	ck_assert_uint_eq(stats().map_tight, 1);
+	setup_tight(blocks);
 	size_t dirty;
 	ck_assert_ptr_null(vm_large_alloc(16 * MIB, 16, &dirty));
 	ck_assert_ptr_nonnull(vm_large_alloc_at_any_price(16 * MIB, 16, &dirty)); /* beside the others: no new map */

@@ -620,6 +620,16 @@ START_TEST(blocks_that_have_a_slab_each_stay_from_the_32nd_miss_on)
 }
 END_TEST
 
+/* It takes what it can get of so many bytes, which are fewer then by that. */
+static void expect_half_at_most(struct tcache *cache, size_t *left)
+{
+	for (unsigned class = class_of_size(1024); class <= class_of_size(2048); class++)
+		swing(cache, class, 1000, 5);
+	ck_assert_uint_le(room_bytes(cache), *left / 2);
+	ck_assert_uint_ge(room_bytes(cache), *left / 4);
+	*left -= room_bytes(cache);
+}
+
 START_TEST(a_cache_takes_no_more_than_it_leaves_to_the_others)
 {
 	setup();
@@ -628,11 +638,7 @@ START_TEST(a_cache_takes_no_more_than_it_leaves_to_the_others)
 	size_t left = MIB;
 	for (size_t i = 0; i < 4; i++) {
 		caches[i] = new_cache();
-		for (unsigned class = class_of_size(1024); class <= class_of_size(2048); class++)
-			swing(caches[i], class, 1000, 5);
-		ck_assert_uint_le(room_bytes(caches[i]), left / 2);
-		ck_assert_uint_ge(room_bytes(caches[i]), left / 4);
-		left -= room_bytes(caches[i]);
+		expect_half_at_most(caches[i], &left);
 	}
 	for (size_t i = 0; i < 4; i++)
 		vm_tcache_delete(caches[i]);
@@ -644,19 +650,20 @@ START_TEST(in_a_child_the_room_of_the_caches_that_are_left_counts)
 {
 	setup();
 	vm_options.cache_bytes = MIB;
-	struct tcache *caches[] = {new_cache(), new_cache()};
 	size_t left = MIB;
-	for (size_t i = 0; i < 2; i++) {
-		for (unsigned class = class_of_size(1024); class <= class_of_size(2048); class++)
-			swing(caches[i], class, 1000, 5);
-		vm_tcache_forget_room();
-		vm_tcache_count_room(caches[i]);
-		ck_assert_uint_le(room_bytes(caches[i]), left / 2);
-		ck_assert_uint_ge(room_bytes(caches[i]), left / 4);
-		left -= room_bytes(caches[i]);
-	}
+	struct tcache *cache = new_cache();
+	expect_half_at_most(cache, &left);
+	vm_tcache_forget_room();
+	vm_tcache_count_room(cache);
+	expect_half_at_most(new_cache(), &left);
 }
 END_TEST
+
+/* A swing of 512 KiB had that much more in use than there is now. */
+static size_t room_of_small_blocks(void)
+{
+	return 2 * MIB + (heap_used() + 512 * KIB) / 8;
+}
 
 enum { FAR_CLASSES = 33 };
 
@@ -675,15 +682,15 @@ START_TEST(caches_of_a_small_heap_have_room_for_2_MiB_and_an_eighth_of_it)
 	setup();
 	struct tcache *cache = new_cache();
 	swing_far_in_many_classes(cache);
-	/* One leaves the others as much. A swing had 512 KiB more in use than there is now. */
-	ck_assert_uint_le(cache->room_bytes[ROOM_SHARED], (2 * MIB + (heap_used() + 512 * KIB) / 8) / 2);
+	/* One leaves the others as much. */
+	ck_assert_uint_le(cache->room_bytes[ROOM_SHARED], room_of_small_blocks() / 2);
 	ck_assert_uint_gt(cache->room_bytes[ROOM_SHARED], MIB);
 
 	bool zeroed;
 	struct run *heap = vm_run_alloc(pages_of(18 * MIB), 1, &zeroed);
 	ck_assert_ptr_nonnull(heap);
 	swing_far_in_many_classes(cache);
-	ck_assert_uint_le(cache->room_bytes[ROOM_SHARED], (2 * MIB + (heap_used() + 512 * KIB) / 8) / 2);
+	ck_assert_uint_le(cache->room_bytes[ROOM_SHARED], room_of_small_blocks() / 2);
 	ck_assert_uint_gt(cache->room_bytes[ROOM_SHARED], (2 * MIB + 18 * MIB / 8) / 2);
 	vm_run_free(heap);
 	vm_tcache_delete(cache);
@@ -956,8 +963,8 @@ START_TEST(alone_a_cache_leaves_nothing_to_others)
 	setup_for(true);
 	struct tcache *cache = new_cache();
 	swing_often_in_many_classes(cache);
-	ck_assert_uint_le(cache->room_bytes[ROOM_SHARED], 2 * MIB + (heap_used() + 512 * KIB) / 8);
-	ck_assert_uint_gt(cache->room_bytes[ROOM_SHARED], (2 * MIB + (heap_used() + 512 * KIB) / 8) / 2);
+	ck_assert_uint_le(cache->room_bytes[ROOM_SHARED], room_of_small_blocks());
+	ck_assert_uint_gt(cache->room_bytes[ROOM_SHARED], room_of_small_blocks() / 2);
 	vm_tcache_delete(cache);
 	expect_all_back();
 }
